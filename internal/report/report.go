@@ -1,0 +1,128 @@
+// Package report makes the JSON documents that the command line prints and the
+// status page shows. They are contracts: fields are added, never changed.
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+)
+
+// Document is the sessions of some rooms at one moment. All times are
+// milliseconds since 1970.
+type Document struct {
+	At       int64     `json:"at"`
+	Sessions []Session `json:"sessions"`
+	Invalid  []Invalid `json:"invalid"`
+	// Unreadable lists encrypted events that may be memberships.
+	Unreadable []Unreadable `json:"unreadable,omitempty"`
+}
+
+// Session is one session. CallID is null where it cannot be derived.
+type Session struct {
+	Room        matrixrtc.RoomID  `json:"room_id"`
+	Slot        matrixrtc.SlotID  `json:"slot_id"`
+	Application string            `json:"application"`
+	CallID      *string           `json:"call_id"`
+	Since       int64             `json:"since_ts"`
+	Users       int               `json:"users"`
+	Devices     int               `json:"devices"`
+	Intent      *string           `json:"intent"`
+	Oldest      matrixrtc.EventID `json:"oldest"`
+	Members     []Member          `json:"members"`
+}
+
+// Member is one member. Expires and Transport are null where there is none.
+type Member struct {
+	User       matrixrtc.UserID      `json:"user_id"`
+	Device     matrixrtc.DeviceID    `json:"device_id"`
+	Member     matrixrtc.MemberID    `json:"member_id"`
+	Event      matrixrtc.EventID     `json:"event_id"`
+	Dialect    matrixrtc.DialectName `json:"dialect"`
+	Created    int64                 `json:"created_ts"`
+	Expires    *int64                `json:"expires_at"`
+	Intent     *string               `json:"intent"`
+	Transport  json.RawMessage       `json:"transport"`
+	Reachable  bool                  `json:"reachable"`
+	Identities []string              `json:"identities"`
+}
+
+// Invalid is one rejected event with everything that is wrong with it.
+type Invalid struct {
+	Event    matrixrtc.EventID   `json:"event_id"`
+	Room     matrixrtc.RoomID    `json:"room_id"`
+	Problems []matrixrtc.Problem `json:"problems"`
+}
+
+// Unreadable is an encrypted event that could not be read.
+type Unreadable struct {
+	Event matrixrtc.EventID `json:"event_id"`
+	Room  matrixrtc.RoomID  `json:"room_id"`
+}
+
+// Kinds are the transports that this project can use: what "reachable" means
+// in a document.
+var Kinds = []string{matrixrtc.TransportLiveKit, matrixrtc.TransportFullMesh}
+
+// Rooms makes the document of some rooms, sorted by room and slot.
+func Rooms(at time.Time, rooms ...*matrixrtc.Room) Document {
+	d := Document{At: at.UnixMilli(), Sessions: []Session{}, Invalid: []Invalid{}}
+	rooms = slices.SortedFunc(slices.Values(rooms), func(a, b *matrixrtc.Room) int { return cmp.Compare(a.ID(), b.ID()) })
+	for _, r := range rooms {
+		for _, s := range r.Sessions() {
+			d.Sessions = append(d.Sessions, OfSession(s))
+		}
+		for _, i := range r.Invalid() {
+			d.Invalid = append(d.Invalid, Invalid{i.Event, i.Room, i.Problems})
+		}
+		for _, id := range r.Unreadable() {
+			d.Unreadable = append(d.Unreadable, Unreadable{id, r.ID()})
+		}
+	}
+	return d
+}
+
+// OfSession is one session as it stands in a document.
+func OfSession(s *matrixrtc.Session) Session {
+	out := Session{
+		Room: s.Key.Room, Slot: s.Key.Slot, Application: s.Application.Type,
+		Since: s.Since().UnixMilli(), Users: s.Users(), Devices: s.Devices(),
+		Intent: optional(s.Intent()), Members: make([]Member, 0, s.Devices()),
+	}
+	if o, ok := s.Oldest(); ok {
+		out.Oldest = o.Event
+		if o.HasCallID {
+			out.CallID = &o.CallID
+		}
+	}
+	for _, m := range s.Members() {
+		out.Members = append(out.Members, ofMember(s, m))
+	}
+	return out
+}
+
+func ofMember(s *matrixrtc.Session, m matrixrtc.Member) Member {
+	out := Member{
+		User: m.User, Device: m.Device, Member: m.Member, Event: m.Event,
+		Dialect: m.Dialect, Created: m.Created.UnixMilli(), Intent: optional(m.Intent),
+		Reachable: s.Reachable(m.Membership, Kinds...), Identities: m.Identities(),
+	}
+	if !m.Expires.IsZero() {
+		ms := m.Expires.UnixMilli()
+		out.Expires = &ms
+	}
+	if ts := s.ReceiveFrom(m.Membership); len(ts) > 0 {
+		out.Transport = ts[0].Raw
+	}
+	return out
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
