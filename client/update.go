@@ -1,0 +1,120 @@
+package client
+
+import (
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/keeper"
+	"github.com/matrixrtc-go/matrixrtc/media"
+)
+
+// Update is one thing that happened in a room. The set is closed: Changed,
+// Own, Connection, PeerJoined, PeerLeft, TrackAdded, TrackEnded,
+// MessageReceived, Note.
+type Update interface{ update() }
+
+type (
+	// Changed is a step of the room's sessions. The stream begins with the
+	// steps that lead from an empty room to the present one.
+	Changed struct{ matrixrtc.Change }
+
+	// Own is a step of our own membership.
+	Own struct {
+		Call  *Call
+		State OwnState
+		At    time.Time
+		// Err is why, for at_risk, lost and left: nil if we left because Leave
+		// said so.
+		Err error
+	}
+
+	// Connection says how a connection to a transport is doing.
+	Connection struct {
+		Call      *Call
+		Transport matrixrtc.Transport
+		State     ConnState
+		// Publish: we publish here, or would; else we only listen.
+		Publish bool
+		Err     error // why, if known
+	}
+
+	// From says where a media update came from.
+	From struct {
+		Call      *Call
+		Transport matrixrtc.Transport
+		// Member is whom it belongs to, nil for a stranger.
+		Member *matrixrtc.Member
+	}
+
+	// PeerJoined: a participant of the transport that matches a member, or
+	// publishes.
+	PeerJoined struct {
+		From
+		Peer media.Peer
+	}
+	// PeerLeft: it is gone from that transport.
+	PeerLeft struct {
+		From
+		Peer media.Peer
+	}
+	// TrackAdded: media can be read. A member's tracks come over one transport
+	// at a time.
+	TrackAdded struct {
+		From
+		Track media.Track
+	}
+	// TrackEnded: no more media of this track will come, or none that counts:
+	// the member is now received over another transport.
+	TrackEnded struct {
+		From
+		Track media.Track
+	}
+	// MessageReceived: a data message arrived.
+	MessageReceived struct {
+		From
+		Message media.Message
+	}
+
+	// Note says how the homeserver is doing. Err nil: it answers again.
+	Note struct {
+		Err error
+		// Final: the sync has ended for good, nothing more will come.
+		Final bool
+	}
+)
+
+func (Changed) update()         {}
+func (Own) update()             {}
+func (Connection) update()      {}
+func (PeerJoined) update()      {}
+func (PeerLeft) update()        {}
+func (TrackAdded) update()      {}
+func (TrackEnded) update()      {}
+func (MessageReceived) update() {}
+func (Note) update()            {}
+
+// OwnState is how our own membership stands.
+type OwnState = keeper.State
+
+// The states of our own membership, in the order in which they may come.
+const (
+	Joining  = keeper.Joining  // the first statement is on its way
+	Joined   = keeper.Joined   // the homeserver has it; also: out of risk again
+	AtRisk   = keeper.AtRisk   // refreshing fails and the end is near
+	Lost     = keeper.Lost     // others no longer count us; rejoining
+	Rejoined = keeper.Rejoined // counted again, as a new membership
+	Left     = keeper.Left     // over
+)
+
+// ConnState is the state of a connection to a transport.
+type ConnState string
+
+// The states of a connection.
+const (
+	Connecting   ConnState = "connecting"
+	Connected    ConnState = "connected"
+	Reconnecting ConnState = "reconnecting" // the connection mends itself
+	Disconnected ConnState = "disconnected" // will be connected anew after a while
+	Refused      ConnState = "refused"      // the other side said no: not tried again
+	Closed       ConnState = "closed"       // not needed any more
+)
