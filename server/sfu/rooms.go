@@ -1,0 +1,106 @@
+package sfu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+	"github.com/livekit/protocol/livekit"
+	"github.com/twitchtv/twirp"
+)
+
+// How long a room outlives its participants (protocol.md 4.6).
+const (
+	EmptyTimeout     = 300 * time.Second // nobody has come yet
+	DepartureTimeout = 20 * time.Second  // the last one has left
+)
+
+// ErrNotFound: no such room or participant.
+var ErrNotFound = errors.New("not on the SFU")
+
+// Participant is somebody who is connected to a room of the SFU.
+type Participant struct {
+	Identity string
+	Joined   time.Time
+	Tracks   int // published
+}
+
+// CreateRoom makes a room, or keeps the one that has the name.
+func (s *SFU) CreateRoom(ctx context.Context, name string) error {
+	ctx, err := s.authorize(ctx, &auth.VideoGrant{RoomCreate: true})
+	if err != nil {
+		return err
+	}
+	_, err = s.rooms.CreateRoom(ctx, &livekit.CreateRoomRequest{
+		Name:             name,
+		EmptyTimeout:     uint32(EmptyTimeout / time.Second),
+		DepartureTimeout: uint32(DepartureTimeout / time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("create room on the SFU: %w", err)
+	}
+	return nil
+}
+
+// Participants lists who is in a room. A room that does not exist has nobody.
+func (s *SFU) Participants(ctx context.Context, room string) ([]Participant, error) {
+	ctx, err := s.authorize(ctx, &auth.VideoGrant{RoomAdmin: true, Room: room})
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.rooms.ListParticipants(ctx, &livekit.ListParticipantsRequest{Room: room})
+	if notFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list participants on the SFU: %w", err)
+	}
+	list := make([]Participant, 0, len(res.Participants))
+	for _, p := range res.Participants {
+		list = append(list, Participant{
+			Identity: p.Identity,
+			Joined:   time.UnixMilli(p.JoinedAtMs),
+			Tracks:   len(p.Tracks),
+		})
+	}
+	return list, nil
+}
+
+// RemoveParticipant disconnects somebody. It fails with ErrNotFound if the
+// participant or the room is not there.
+func (s *SFU) RemoveParticipant(ctx context.Context, room, identity string) error {
+	ctx, err := s.authorize(ctx, &auth.VideoGrant{RoomAdmin: true, Room: room})
+	if err != nil {
+		return err
+	}
+	_, err = s.rooms.RemoveParticipant(ctx, &livekit.RoomParticipantIdentity{Room: room, Identity: identity})
+	if notFound(err) {
+		return fmt.Errorf("remove participant: %w", ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("remove participant from the SFU: %w", err)
+	}
+	return nil
+}
+
+// authorize puts a short-lived token for one call into the context.
+func (s *SFU) authorize(ctx context.Context, grant *auth.VideoGrant) (context.Context, error) {
+	token, err := auth.NewAccessToken(s.conf.key, s.conf.secret).
+		SetVideoGrant(grant).SetValidFor(time.Minute).ToJWT()
+	if err != nil {
+		return nil, fmt.Errorf("sign a request to the SFU: %w", err)
+	}
+	ctx, err = twirp.WithHTTPRequestHeaders(ctx, http.Header{"Authorization": {"Bearer " + token}})
+	if err != nil {
+		return nil, fmt.Errorf("sign a request to the SFU: %w", err)
+	}
+	return ctx, nil
+}
+
+func notFound(err error) bool {
+	var te twirp.Error
+	return errors.As(err, &te) && te.Code() == twirp.NotFound
+}
