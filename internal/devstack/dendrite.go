@@ -1,0 +1,189 @@
+package devstack
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// DendriteEnv names the environment variable that points to a dendrite binary
+// to be used instead of a built one.
+const DendriteEnv = "MATRIXRTC_DENDRITE"
+
+// ErrPortTaken: someone else listens on the port that was asked for.
+var ErrPortTaken = errors.New("the port is taken")
+
+// DendriteOptions say what to start. The zero value and nil mean the defaults.
+type DendriteOptions struct {
+	// ServerName is the part after the colon of user ids; "" means
+	// "hs.localhost". It needs no DNS entry: the server listens on loopback,
+	// in plain HTTP, so whoever validates OpenID tokens must be told its URL.
+	ServerName string
+	// Port to listen on; 0 picks a free one.
+	Port int
+	// Binary is a dendrite to run; "" means the one that $MATRIXRTC_DENDRITE
+	// points to, and if that is unset, the one that BuildDendrite makes.
+	Binary string
+	// Build is for BuildDendrite.
+	Build *BuildOptions
+	// Logger hears of start and end; nil discards.
+	Logger *slog.Logger
+}
+
+// StartDendrite starts a Dendrite on loopback and returns when it answers. Its
+// data is in a new temporary directory (SQLite, message queue in memory).
+// Anyone may register, nothing is rate limited, and it talks to no other
+// server. The first start ever on a machine builds the binary, see
+// BuildDendrite; every other takes well under ten seconds. ctx bounds the
+// start only; Close ends the server, and so does the end of this process.
+func StartDendrite(ctx context.Context, opts *DendriteOptions) (*Homeserver, error) {
+	o := DendriteOptions{}
+	if opts != nil {
+		o = *opts
+	}
+	if o.ServerName == "" {
+		o.ServerName = "hs.localhost"
+	}
+	if !validServerName.MatchString(o.ServerName) || len(o.ServerName) > 230 {
+		return nil, fmt.Errorf("%q is no Matrix server name; use a host name, with a port if need be, such as hs.localhost", o.ServerName)
+	}
+	if o.Port < 0 || o.Port > 65535 {
+		return nil, fmt.Errorf("%d is no port; use 1 to 65535, or 0 for any that is free", o.Port)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	binary, err := dendriteBinary(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "matrixrtc-dendrite-*")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the homeserver: %w; set TMPDIR to one that can be written", err)
+	}
+	hs := newHomeserver("Dendrite", o.ServerName, dir, o.Logger)
+	if err := hs.configureDendrite(binary); err != nil {
+		hs.Close()
+		return nil, err
+	}
+	if err := hs.startOnPort(ctx, o.Port); err != nil {
+		hs.Close()
+		return nil, err
+	}
+	return hs, nil
+}
+
+// validServerName is the grammar of server names without IPv6 literals.
+var validServerName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+
+func dendriteBinary(ctx context.Context, o *DendriteOptions) (string, error) {
+	binary, from := o.Binary, "the binary given"
+	if binary == "" {
+		binary, from = os.Getenv(DendriteEnv), "$"+DendriteEnv
+	}
+	if binary == "" {
+		return BuildDendrite(ctx, o.Build)
+	}
+	if !usable(binary) {
+		return "", fmt.Errorf("%s, %s, is no program that can be run; give the path of a dendrite binary, or none to have one built", from, binary)
+	}
+	return filepath.Abs(binary)
+}
+
+// configureDendrite writes key and configuration into the directory.
+func (hs *Homeserver) configureDendrite(binary string) error {
+	keyID, err := writeSigningKey(filepath.Join(hs.dir, "matrix_key.pem"))
+	if err != nil {
+		return fmt.Errorf("writing the homeserver's key: %w", err)
+	}
+	hs.keyID = keyID
+	config, err := json.MarshalIndent(dendriteConfig(hs.serverName), "", "  ")
+	if err != nil {
+		return err
+	}
+	// JSON is YAML too.
+	if err := os.WriteFile(filepath.Join(hs.dir, "dendrite.yaml"), config, 0o600); err != nil {
+		return fmt.Errorf("writing the homeserver's configuration: %w", err)
+	}
+	hs.command = func(port int) []string {
+		return []string{binary,
+			"--config", "dendrite.yaml",
+			"--http-bind-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+			"--https-bind-address", "",
+			"--really-enable-open-registration",
+		}
+	}
+	return nil
+}
+
+type object = map[string]any
+
+func dendriteConfig(serverName string) object {
+	db := func(name string) object {
+		return object{"connection_string": "file:" + name + ".db"}
+	}
+	return object{
+		"version": 2,
+		"global": object{
+			"server_name":         serverName,
+			"private_key":         "matrix_key.pem",
+			"key_validity_period": "168h0m0s",
+			"jetstream":           object{"in_memory": true, "storage_path": "./"},
+			"cache":               object{"max_size_estimated": "64mb", "max_age": "1h"},
+			"report_stats":        object{"enabled": false},
+		},
+		"client_api": object{
+			"registration_disabled": false,
+			"guests_disabled":       true,
+			"rate_limiting":         object{"enabled": false},
+		},
+		// Federation stays on, for it validates OpenID tokens; the server
+		// itself may call nobody.
+		"federation_api": object{
+			"database":      db("federationapi"),
+			"deny_networks": []string{"0.0.0.0/0", "::/0"},
+		},
+		"key_server":  object{"database": db("keyserver")},
+		"media_api":   object{"database": db("mediaapi"), "base_path": "./media"},
+		"mscs":        object{"database": db("mscs")},
+		"relay_api":   object{"database": db("relayapi")},
+		"room_server": object{"database": db("roomserver")},
+		"sync_api":    object{"database": db("syncapi"), "search": object{"enabled": false}},
+		"user_api":    object{"account_database": db("userapi"), "bcrypt_cost": 4},
+		"logging":     []object{{"type": "std", "level": "warn"}},
+	}
+}
+
+// writeSigningKey makes an ed25519 seed in the form that Dendrite reads: PEM
+// of type MATRIX PRIVATE KEY with the key's id as a header.
+func writeSigningKey(path string) (keyID string, err error) {
+	var seed [32]byte
+	var id [4]byte
+	if _, err := io.ReadFull(rand.Reader, seed[:]); err != nil {
+		return "", err
+	}
+	if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
+		return "", err
+	}
+	keyID = "ed25519:" + hex.EncodeToString(id[:])
+	block := &pem.Block{Type: "MATRIX PRIVATE KEY", Headers: map[string]string{"Key-ID": keyID}, Bytes: seed[:]}
+	return keyID, os.WriteFile(path, pem.EncodeToMemory(block), 0o600)
+}
+
+// portTaken reports whether the child's last words were about its port.
+func portTaken(log string) bool {
+	return strings.Contains(log, "address already in use") ||
+		strings.Contains(log, "Only one usage of each socket address") // Windows
+}

@@ -1,0 +1,222 @@
+package devstack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Homeserver is a homeserver that runs as a child of this process.
+type Homeserver struct {
+	name, serverName string
+	dir, keyID       string
+	command          func(port int) []string // program and arguments
+	logger           *slog.Logger
+	client           *http.Client
+	log              *tail
+
+	mu     sync.Mutex // held by whoever starts or ends the child
+	port   int
+	child  *process
+	closed bool
+}
+
+func newHomeserver(name, serverName, dir string, logger *slog.Logger) *Homeserver {
+	return &Homeserver{
+		name: name, serverName: serverName, dir: dir, logger: logger,
+		client: &http.Client{
+			Timeout:   30 * time.Second,
+			Transport: &http.Transport{MaxIdleConnsPerHost: 4}, // no proxy: it is loopback
+		},
+		log: newTail(32 << 10),
+	}
+}
+
+// URL is where clients and the authorization service reach the server: plain
+// HTTP on loopback, without a slash at the end. It survives Restart.
+func (hs *Homeserver) URL() string {
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(hs.port))
+}
+
+// ServerName is the part after the colon of the server's user ids.
+func (hs *Homeserver) ServerName() string { return hs.serverName }
+
+// Pid is the process id of the child that runs now or ran last.
+func (hs *Homeserver) Pid() int {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return hs.child.cmd.Process.Pid
+}
+
+// Done is closed when the child that runs now has ended, wanted or not.
+func (hs *Homeserver) Done() <-chan struct{} {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return hs.child.done
+}
+
+var accessToken = regexp.MustCompile(`(access_token=)[^&\s"]+`)
+
+// Logs is the end of what the server has written, for error messages.
+func (hs *Homeserver) Logs() string {
+	return accessToken.ReplaceAllString(hs.log.String(), "$1…")
+}
+
+// Kill ends the server the hard way, as a crash would. Its data stays for
+// Restart.
+func (hs *Homeserver) Kill() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.end(nil, 0)
+}
+
+// Stop ends the server the polite way. Its data stays for Restart.
+func (hs *Homeserver) Stop() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.end(terminate, 5*time.Second)
+}
+
+// Restart starts the server again, with its data, on its port. If it runs, it
+// is stopped first. ctx bounds the start only.
+func (hs *Homeserver) Restart(ctx context.Context) error {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.closed {
+		return fmt.Errorf("restarting %s: it was closed", hs.name)
+	}
+	hs.end(terminate, 5*time.Second)
+	return hs.start(ctx, hs.port)
+}
+
+// Close ends the server, removes its data and returns when both is done.
+func (hs *Homeserver) Close() error {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.closed {
+		return nil
+	}
+	hs.closed = true
+	hs.end(terminate, 5*time.Second)
+	hs.client.CloseIdleConnections()
+	if err := os.RemoveAll(hs.dir); err != nil {
+		return fmt.Errorf("removing the homeserver's data: %w", err)
+	}
+	return nil
+}
+
+// end ends the child if there is one. mu is held.
+func (hs *Homeserver) end(ask func(*exec.Cmd), grace time.Duration) {
+	if hs.child == nil || hs.child.exited() {
+		return
+	}
+	hs.child.stop(ask, grace)
+	hs.logger.Debug("homeserver ended", "server", hs.serverName)
+}
+
+// startOnPort starts the child on a port, or on any that is free.
+func (hs *Homeserver) startOnPort(ctx context.Context, port int) error {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if port != 0 {
+		return hs.start(ctx, port)
+	}
+	var err error
+	for range 5 { // a port that was free a moment ago may be taken now
+		if port, err = freePort(); err != nil {
+			return fmt.Errorf("looking for a free port: %w", err)
+		}
+		if err = hs.start(ctx, port); !errors.Is(err, ErrPortTaken) {
+			return err
+		}
+	}
+	return err
+}
+
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port, nil
+}
+
+// start starts the child and waits until it answers. mu is held.
+func (hs *Homeserver) start(ctx context.Context, port int) error {
+	began := time.Now()
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	taken := func() error {
+		return fmt.Errorf("starting %s on %s: %w; end whatever listens there, or choose another port", hs.name, address, ErrPortTaken)
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		if isAddrInUse(err) {
+			return taken()
+		}
+		return fmt.Errorf("starting %s on %s: %w; choose another port", hs.name, address, err)
+	}
+	ln.Close()
+
+	argv := hs.command(port)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir, hs.log, hs.log
+	cmd.WaitDelay = time.Second
+	ownGroup(cmd)
+	if hs.port != port { // fixed once the server is in other hands: URL reads it without a lock
+		hs.port = port
+	}
+	if hs.child, err = startProcess(cmd); err != nil {
+		return fmt.Errorf("starting %s: %w", hs.name, err)
+	}
+	if err := hs.awaitReady(ctx); err != nil {
+		died := hs.child.exited()
+		hs.child.stop(nil, 0)
+		logs := hs.Logs()
+		if died && portTaken(logs) {
+			return taken()
+		}
+		return fmt.Errorf("starting %s on %s: %w; its last words:\n%s", hs.name, address, err, lastLines(logs, 12))
+	}
+	hs.logger.Debug("homeserver started", "server", hs.serverName, "url", hs.URL(), "took", time.Since(began))
+	return nil
+}
+
+// awaitReady asks until the server answers with its own signing key (so that a
+// stranger on the same port is not taken for it) and lists its versions.
+func (hs *Homeserver) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it did not answer within a minute"))
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var keys struct {
+			VerifyKeys map[string]json.RawMessage `json:"verify_keys"`
+		}
+		var versions struct {
+			Versions []string `json:"versions"`
+		}
+		if hs.do(ctx, http.MethodGet, "/_matrix/key/v2/server", nil, &keys) == nil &&
+			keys.VerifyKeys[hs.keyID] != nil &&
+			hs.do(ctx, http.MethodGet, "/_matrix/client/versions", nil, &versions) == nil {
+			return nil
+		}
+		select {
+		case <-hs.child.done:
+			return fmt.Errorf("it ended at once (%s)", hs.child.cmd.ProcessState)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
