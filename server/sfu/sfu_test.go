@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/lklog"
 )
 
 const (
@@ -222,11 +224,11 @@ func TestLogLevels(t *testing.T) {
 	var text strings.Builder
 	setLogger(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})), slog.LevelWarn)
 	defer setLogger(slog.New(slog.DiscardHandler), slog.LevelError)
-	l := adapter{}.WithName("livekit").WithValues("room", "r")
+	l := lklog.New(current{})
 	l.Infow("not this")
 	l.Warnw("this", errors.New("why"), "n", 1)
 	got := text.String()
-	if strings.Contains(got, "not this") || !strings.Contains(got, `level=WARN msg=this component=livekit room=r n=1 error=why`) {
+	if strings.Contains(got, "not this") || !strings.Contains(got, `level=WARN msg=this n=1 error=why`) {
 		t.Errorf("log is %q", got)
 	}
 }
