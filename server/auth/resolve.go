@@ -1,0 +1,292 @@
+package auth
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DNS is the part of *net.Resolver that finding a homeserver needs.
+type DNS interface {
+	LookupSRV(ctx context.Context, service, proto, name string) (cname string, addrs []*net.SRV, err error)
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// target is where the federation API of a server is: what to connect to, the
+// Host header to send, and the name that the certificate must be for.
+type target struct {
+	dial []string // host:port, best first
+	host string
+	tls  string
+}
+
+// key differs wherever two targets must not share connections.
+func (t target) key() string {
+	return strings.Join(append([]string{t.host, t.tls}, t.dial...), " ")
+}
+
+const (
+	federationPort   = "8448"
+	maxWellKnown     = 64 << 10
+	maxRedirects     = 5
+	wellKnownTimeout = 5 * time.Second
+	maxNames         = 4096
+	// How long a resolution is kept. The specification allows 48 h for a
+	// .well-known; a site that moves is found again sooner here.
+	keepMin     = 5 * time.Minute
+	keepDefault = 24 * time.Hour
+	keepMax     = 24 * time.Hour
+	keepSRV     = 10 * time.Minute // also for names without .well-known
+	maxSRV      = 4
+)
+
+// resolver finds the federation API of server names (server-server API,
+// "Resolving server names") and remembers, for a while, what it found.
+type resolver struct {
+	dns       DNS
+	wellKnown *http.Client
+
+	mu    sync.Mutex
+	cache *lru[string, resolved]
+}
+
+type resolved struct {
+	target target
+	until  time.Time
+}
+
+func newResolver(dns DNS, transport http.RoundTripper) *resolver {
+	return &resolver{
+		dns:   dns,
+		cache: newLRU[string, resolved](maxNames),
+		wellKnown: &http.Client{
+			Transport: transport,
+			Timeout:   wellKnownTimeout,
+			CheckRedirect: func(r *http.Request, via []*http.Request) error {
+				if len(via) > maxRedirects {
+					return errors.New("too many redirects")
+				}
+				if r.URL.Scheme != "https" {
+					return errors.New("redirect away from https")
+				}
+				return nil
+			},
+		},
+	}
+}
+
+// resolve answers from memory while that is fresh at now.
+func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (target, error) {
+	r.mu.Lock()
+	got, ok := r.cache.get(n.name)
+	r.mu.Unlock()
+	if ok && now.Before(got.until) {
+		return got.target, nil
+	}
+	t, keep, err := r.find(ctx, n)
+	if err != nil {
+		return target{}, err
+	}
+	r.mu.Lock()
+	r.cache.put(n.name, resolved{t, now.Add(keep)})
+	r.mu.Unlock()
+	return t, nil
+}
+
+// forget drops what is remembered about a name: nobody answered there.
+func (r *resolver) forget(n serverName) {
+	r.mu.Lock()
+	r.cache.remove(n.name)
+	r.mu.Unlock()
+}
+
+// find follows the steps of the specification in their order. It fails only
+// when ctx ends.
+func (r *resolver) find(ctx context.Context, n serverName) (t target, keep time.Duration, err error) {
+	if t, ok := direct(n); ok { // steps 1 and 2
+		return t, keepDefault, nil
+	}
+	keep = keepSRV
+	if delegated, k, err := r.fetchWellKnown(ctx, n.host); err == nil { // step 3
+		if t, ok := direct(delegated); ok { // steps 3.1 and 3.2
+			return t, k, nil
+		}
+		n, keep = delegated, min(k, keepSRV)
+	}
+	t = target{host: n.host, tls: n.host}
+	for _, service := range []string{"matrix-fed", "matrix"} { // steps 3.3, 3.4, 4 and 5
+		if t.dial = r.srv(ctx, service, n.host); t.dial != nil {
+			return t, keep, nil
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return target{}, 0, fmt.Errorf("resolving %s: %w", n.name, err)
+	}
+	t.dial = []string{net.JoinHostPort(n.host, federationPort)} // steps 3.5 and 6
+	return t, keep, nil
+}
+
+// direct is the target of a name that is an IP address or has a port: it is
+// taken as it stands.
+func direct(n serverName) (target, bool) {
+	if !n.ip.IsValid() && n.port == "" {
+		return target{}, false
+	}
+	port := n.port
+	if port == "" {
+		port = federationPort
+	}
+	return target{dial: []string{net.JoinHostPort(n.host, port)}, host: n.name, tls: n.host}, true
+}
+
+// fetchWellKnown asks the name itself who speaks for it.
+func (r *resolver) fetchWellKnown(ctx context.Context, host string) (serverName, time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/.well-known/matrix/server", nil)
+	if err != nil {
+		return serverName{}, 0, err
+	}
+	resp, err := r.wellKnown.Do(req)
+	if err != nil {
+		return serverName{}, 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return serverName{}, 0, fmt.Errorf(".well-known/matrix/server: status %d", resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxWellKnown+1))
+	if err != nil {
+		return serverName{}, 0, err
+	}
+	if len(body) > maxWellKnown {
+		return serverName{}, 0, errors.New(".well-known/matrix/server: too large")
+	}
+	var doc struct {
+		Server string `json:"m.server"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return serverName{}, 0, fmt.Errorf(".well-known/matrix/server: %w", err)
+	}
+	n, err := parseServerName(doc.Server)
+	return n, maxAge(resp.Header), err
+}
+
+// maxAge is how long the answer allows to be kept, within our bounds.
+func maxAge(h http.Header) time.Duration {
+	for part := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
+		part = strings.ToLower(strings.TrimSpace(part))
+		if part == "no-store" || part == "no-cache" {
+			return keepMin
+		}
+		if v, ok := strings.CutPrefix(part, "max-age="); ok {
+			if secs, err := strconv.ParseUint(v, 10, 31); err == nil {
+				return min(max(time.Duration(secs)*time.Second, keepMin), keepMax)
+			}
+		}
+	}
+	return keepDefault
+}
+
+// srv is where the SRV records of a service point to, nil without any. A
+// failing DNS server counts as none: many answer so for names that they do not
+// know.
+func (r *resolver) srv(ctx context.Context, service, host string) []string {
+	_, records, err := r.dns.LookupSRV(ctx, service, "tcp", host)
+	if len(records) == 0 && err != nil {
+		return nil
+	}
+	var out []string
+	for _, rec := range records {
+		name := strings.TrimSuffix(rec.Target, ".")
+		if name == "" || rec.Port == 0 || len(out) == maxSRV { // "." means: not here
+			continue
+		}
+		out = append(out, net.JoinHostPort(name, strconv.Itoa(int(rec.Port))))
+	}
+	return out
+}
+
+// dialer opens guarded connections.
+type dialer struct {
+	dns  DNS
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// guard is nil where the operator wrote the address.
+	guard *guard
+	tls   *tls.Config
+}
+
+const (
+	dialTimeout = 3 * time.Second
+	maxAddrs    = 4
+)
+
+// tcp connects to a host name or address: it looks the name up, and tries the
+// addresses that the guard lets through. The check is on the very address that
+// is dialled, so an answer that changes between two lookups gains nothing.
+func (d *dialer) tcp(ctx context.Context, hostport string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]netip.Addr, 0, maxAddrs)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, ip)
+	} else if addrs, err = d.dns.LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, fmt.Errorf("looking up %s: %w", host, err)
+	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("looking up %s: no address", host)
+	}
+	var first error
+	for _, a := range addrs[:min(len(addrs), maxAddrs)] {
+		a = a.Unmap()
+		err := error(nil)
+		if d.guard != nil {
+			err = d.guard.check(a)
+		}
+		if err == nil {
+			var c net.Conn
+			dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			c, err = d.dial(dctx, "tcp", net.JoinHostPort(a.String(), port))
+			cancel()
+			if err == nil {
+				return c, nil
+			}
+		}
+		if first == nil {
+			first = fmt.Errorf("connecting to %s (%s): %w", hostport, a, err)
+		}
+	}
+	return nil, first
+}
+
+// open connects to a target and checks its certificate.
+func (d *dialer) open(ctx context.Context, t target) (net.Conn, error) {
+	var first error
+	for _, hostport := range t.dial {
+		c, err := d.tcp(ctx, hostport)
+		if err == nil {
+			cfg := d.tls.Clone()
+			cfg.ServerName = t.tls
+			tc := tls.Client(c, cfg)
+			if err = tc.HandshakeContext(ctx); err == nil {
+				return tc, nil
+			}
+			c.Close()
+			err = fmt.Errorf("TLS with %s as %s: %w", hostport, t.tls, err)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
