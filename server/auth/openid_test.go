@@ -1,0 +1,218 @@
+package auth
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func newHomeserverTLS(c *ca, names ...string) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{c.issue(names...)}}
+}
+
+func newTestOpenID(t *testing.T, n *internet, c *ca, overrides map[string]string) *openID {
+	t.Helper()
+	opts := n.options(c)
+	opts.setDefaults()
+	opts.Dial = n.dial
+	o := newOpenID(overrides, *opts)
+	t.Cleanup(o.close)
+	return o
+}
+
+// No server name leads into a network that is not public, by whatever way it
+// is written, unless the operator says so.
+func TestPrivateNetworks(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	set := func(n *internet) {
+		n.ips["inside.example"] = "10.1.2.3"
+		n.ips["local.example"] = "127.0.0.1"
+		n.ips["metadata.example"] = "169.254.169.254"
+		n.ips["six.example"] = "fd00::1"
+		n.ips["mapped.example"] = "::ffff:10.0.0.1"
+	}
+	for _, name := range []string{
+		"127.0.0.1", "127.0.0.1:8008", "10.0.0.1", "192.168.1.1:443", "169.254.169.254:80", "0.0.0.0",
+		"[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]:80", "[fe80::1]", "[fd00::1]", "[64:ff9b::a00:1]", "[2002:a00:1::]",
+		"inside.example", "inside.example:80", "local.example", "metadata.example", "six.example", "mapped.example",
+	} {
+		n := newInternet()
+		set(n)
+		o := newTestOpenID(t, n, ca, nil)
+		_, err := o.verify(t.Context(), name, "tok-ann")
+		if !errors.Is(err, errNotPublic) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d := n.dialled(); len(d) > 0 {
+			t.Errorf("%s: dialled %q", name, d)
+		}
+	}
+	n := newInternet()
+	set(n)
+	hs := newHomeserver(t, "inside.example", ca, "inside.example")
+	n.ports["10.1.2.3:8448"] = hs.addr()
+	opts := n.options(ca)
+	opts.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	opts.setDefaults()
+	o := newOpenID(nil, *opts)
+	defer o.close()
+	if user, err := o.verify(t.Context(), "inside.example", "tok-ann"); err != nil || user != "@ann:inside.example" {
+		t.Errorf("allowed network: %q, %v", user, err)
+	}
+}
+
+func TestSpecialNetworks(t *testing.T) {
+	t.Parallel()
+	for _, a := range []string{"8.8.8.8", "9.9.9.9", "172.15.0.1", "172.32.0.1", "192.0.1.1", "100.63.0.1", "2600::1", "2001:4860::8888", "2a00::1"} {
+		if err := (guard{}).check(netip.MustParseAddr(a)); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	for _, a := range []string{"0.1.2.3", "100.64.0.1", "172.16.0.1", "172.31.255.255", "192.0.2.1", "198.19.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::ffff:192.168.0.1", "::7f00:1", "fec0::1", "febf::1", "fe80::1%eth0", "ff02::1", "2001:db8::1", "2001::1", "2600::1%eth0"} {
+		if (guard{}).check(netip.MustParseAddr(a)) == nil {
+			t.Errorf("%s is let through", a)
+		}
+	}
+	if (guard{}).check(netip.Addr{}) == nil {
+		t.Error("no address is let through")
+	}
+}
+
+// What a homeserver may answer without being believed; and no error ever holds
+// the token.
+func TestBadAnswers(t *testing.T) {
+	t.Parallel()
+	answers := map[string]http.HandlerFunc{
+		"redirect":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other?"+r.URL.RawQuery, 302) },
+		"status":           func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); fmt.Fprint(w, r.URL) },
+		"status 201":       answer(201, `{"sub":"@ann:one.example"}`),
+		"no JSON":          answer(200, `<html>`),
+		"no user":          answer(200, `{}`),
+		"a number":         answer(200, `{"sub":1}`),
+		"not a user id":    answer(200, `{"sub":"ann:one.example"}`),
+		"no domain":        answer(200, `{"sub":"@ann"}`),
+		"empty":            answer(200, `{"sub":""}`),
+		"other domain":     answer(200, `{"sub":"@ann:two.example"}`),
+		"sub-domain":       answer(200, `{"sub":"@ann:x.one.example"}`),
+		"parent domain":    answer(200, `{"sub":"@ann:example"}`),
+		"with a port":      answer(200, `{"sub":"@ann:one.example:8448"}`),
+		"two colons":       answer(200, `{"sub":"@ann:two.example:one.example"}`),
+		"other case":       answer(200, `{"sub":"@ann:One.example"}`),
+		"control letters":  answer(200, `{"sub":"@ann\n:one.example"}`),
+		"spaces":           answer(200, `{"sub":"@a n:one.example"}`),
+		"broken UTF-8":     answer(200, "{\"sub\":\"@a\xff:one.example\"}"),
+		"too long":         answer(200, `{"sub":"@`+strings.Repeat("a", 255)+`:one.example"}`),
+		"too much":         answer(200, `{"sub":"@ann:one.example","x":"`+strings.Repeat("x", maxUserinfo)+`"}`),
+		"connection drops": func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
+	}
+	for name, h := range answers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(h)
+			defer s.Close()
+			o := newTestOpenID(t, hostInternet(s), newCA(t), map[string]string{"one.example": s.URL})
+			user, err := o.verify(t.Context(), "one.example", "the-token")
+			if err == nil {
+				t.Fatalf("believed: %q", user)
+			}
+			if strings.Contains(err.Error(), "the-token") {
+				t.Errorf("the error holds the token: %v", err)
+			}
+		})
+	}
+	t.Run("nobody there", func(t *testing.T) {
+		t.Parallel()
+		_, err := newTestOpenID(t, newInternet(), newCA(t), map[string]string{"one.example": "http://127.0.0.1:1"}).verify(t.Context(), "one.example", "the-token")
+		if err == nil || strings.Contains(err.Error(), "the-token") {
+			t.Error(err)
+		}
+	})
+}
+
+func answer(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}
+}
+
+// hostInternet is an internet where loopback addresses are themselves.
+func hostInternet(servers ...*httptest.Server) *internet {
+	n := newInternet()
+	for _, s := range servers {
+		n.ports[s.Listener.Addr().String()] = s.Listener.Addr().String()
+	}
+	return n
+}
+
+// An override is taken as written: a path is kept, plain HTTP and loopback are
+// fine, nothing is looked up.
+func TestOverride(t *testing.T) {
+	t.Parallel()
+	hs := newHomeserver(t, "one.example", nil)
+	mux := http.NewServeMux()
+	mux.Handle("/base/", http.StripPrefix("/base", hs))
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	n := hostInternet(s)
+	o := newTestOpenID(t, n, newCA(t), map[string]string{"one.example": s.URL + "/base/"})
+	if user, err := o.verify(t.Context(), "one.example", "tok-ann"); err != nil || user != "@ann:one.example" {
+		t.Errorf("%q, %v", user, err)
+	}
+	if n.looks != 0 {
+		t.Errorf("%d look-ups", n.looks)
+	}
+}
+
+func TestInsecureSkipVerify(t *testing.T) {
+	t.Parallel()
+	ca, n := newCA(t), newInternet()
+	hs := newHomeserver(t, "9.9.9.9", newCA(t), "another.name")
+	n.ports["9.9.9.9:8448"] = hs.addr()
+	opts := n.options(ca)
+	opts.InsecureSkipVerify = true
+	opts.setDefaults()
+	o := newOpenID(nil, *opts)
+	defer o.close()
+	if _, err := o.verify(t.Context(), "9.9.9.9", "tok-ann"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerNames(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"example.org", "EXAMPLE.org:8448", "a-b.c", "localhost", "localhost:80", "1.2.3.4", "1.2.3.4:5", "[::1]", "[2600::9]:80", "xn--bcher-kva.example", "1a.2b", "example.org."} {
+		if n, err := parseServerName(s); err != nil || n.name != s {
+			t.Errorf("%q: %+v, %v", s, n, err)
+		}
+	}
+	for _, s := range []string{"", ":", ":80", "example.org:", "example.org:0", "example.org:65536", "example.org:+1", "example.org:80:80", "a b", "a/b", "a?b", "a#b", "a@b",
+		"http://a", "a_b", "bücher.example", "a..b", ".a", "[::1", "::1", "[::1]x", "[::1]:", "[1.2.3.4]", "[fe80::1%eth0]", "127.1", "2130706433", "999.1.1.1", "1.2.3.4.", "a\x00", strings.Repeat("a", 64) + ".org", strings.Repeat("a.", 130)} {
+		if n, err := parseServerName(s); err == nil {
+			t.Errorf("%q is let through: %+v", s, n)
+		}
+	}
+}
+
+func FuzzParseServerName(f *testing.F) {
+	for _, s := range []string{"example.org:8448", "[::1]:80", "1.2.3.4"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := parseServerName(s)
+		if err != nil {
+			return
+		}
+		// Nothing that passes can change the URL it is put into.
+		if n.name != s || strings.ContainsAny(s, "/?#@% \\") {
+			t.Errorf("%q: %+v", s, n)
+		}
+	})
+}
