@@ -1,0 +1,183 @@
+package eventfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// splitter cuts a stream into JSON objects. Objects may stand one per line,
+// follow each other without a break, be spread over lines, or be elements of
+// an array; white space and commas between them mean nothing. It counts
+// brackets only, so that a syntax error stays inside the object it is in.
+type splitter struct {
+	r        io.Reader
+	buf      []byte
+	pos, end int
+	max      int
+
+	line  int // of the byte at pos, from 1
+	array int // open '[' around us
+
+	val   []byte
+	start int // line of val[0]
+	depth int
+	str   bool // inside a string
+	esc   bool // after a backslash
+	col0  int  // 1 + length of val before a '{' that stands at the start of a line
+	fresh bool // the previous byte was a newline
+	skip  bool // dropping the rest of a line
+	open  bool // an object is being read
+	err   error
+}
+
+func newSplitter(r io.Reader, limit int) *splitter {
+	return &splitter{r: r, buf: make([]byte, 64<<10), max: limit, line: 1}
+}
+
+// next returns the next object and the line on which it starts. The bytes are
+// valid until the following call. A *Problem stands for something that had to
+// be left out, any other error ends the stream.
+func (s *splitter) next() (raw []byte, line int, err error) {
+	if !s.open {
+		s.val = s.val[:0]
+	}
+	for {
+		if s.pos == s.end {
+			if err := s.fill(); err != nil {
+				return nil, s.line, err
+			}
+		}
+		b := s.buf[s.pos]
+		if b == 0xEF && s.line == 1 && len(s.val) == 0 && !s.skip {
+			s.pos++ // byte order mark
+			continue
+		}
+		done, problem := s.step(b)
+		if problem != nil {
+			return nil, problem.Line, problem
+		}
+		if done {
+			return s.val, s.start, nil
+		}
+	}
+}
+
+// fill reads more; at the end it reports what is left open once, then io.EOF.
+func (s *splitter) fill() error {
+	if s.err == nil {
+		var n int
+		for tries := 0; n == 0 && s.err == nil; tries++ {
+			if tries == 100 {
+				s.err = io.ErrNoProgress
+				break
+			}
+			n, s.err = s.r.Read(s.buf)
+		}
+		s.pos, s.end = 0, n
+		if n > 0 {
+			return nil
+		}
+	}
+	if !errors.Is(s.err, io.EOF) {
+		return fmt.Errorf("read events: %w", s.err)
+	}
+	if s.open {
+		s.open, s.val = false, nil
+		return &Problem{Line: s.start, Text: "the input ends in the middle of this object"}
+	}
+	if s.array > 0 {
+		s.array = 0
+		return &Problem{Line: s.line, Text: "the input ends before its array is closed: it may be cut off"}
+	}
+	return io.EOF
+}
+
+// step takes one byte. It consumes the byte unless it returns a problem and
+// wants to see the byte again.
+func (s *splitter) step(b byte) (done bool, p *Problem) {
+	newline := b == '\n'
+	defer func() { s.fresh = newline }()
+	switch {
+	case s.skip:
+		s.skip = !newline
+	case s.open:
+		return s.inside(b)
+	default:
+		if p := s.between(b); p != nil {
+			return false, p
+		}
+	}
+	s.consume(b)
+	return false, nil
+}
+
+func (s *splitter) consume(b byte) {
+	s.pos++
+	if b == '\n' {
+		s.line++
+	}
+}
+
+// between looks for the next object.
+func (s *splitter) between(b byte) *Problem {
+	switch {
+	case b == '\n', b == ' ', b == '\t', b == '\r', b == ',':
+	case b == 0xBB, b == 0xBF: // rest of a byte order mark
+	case b == '[':
+		s.array++
+	case b == ']' && s.array > 0:
+		s.array--
+	case b == '{':
+		s.open, s.start, s.depth = true, s.line, 1
+		s.val = append(s.val[:0], b)
+		s.str, s.esc, s.col0 = false, false, 0
+	default:
+		s.skip = true
+		return &Problem{Line: s.line, Text: "this is not a JSON object: the line was left out"}
+	}
+	return nil
+}
+
+// inside takes a byte of an object.
+func (s *splitter) inside(b byte) (done bool, p *Problem) {
+	if len(s.val) >= s.max {
+		s.open, s.skip = false, true
+		return false, &Problem{Line: s.start, Text: fmt.Sprintf("this object is larger than %d MiB: it was left out", s.max>>20)}
+	}
+	if b == '\n' && s.str {
+		s.open = false
+		return false, &Problem{Line: s.start, Text: "the line ends in the middle of a string: it was left out"}
+	}
+	// A writer that spreads an object over lines indents what is inside. So an
+	// object that starts at the start of a line is the next one, and the one
+	// before it was cut off.
+	if s.col0 > 0 && b == '"' {
+		p = &Problem{Line: s.start, Text: "the line ends in the middle of this object: it was left out"}
+		s.val, s.start, s.depth = append(s.val[:0], '{'), s.line, 1
+	}
+	s.col0 = 0
+	if s.fresh && b == '{' && !s.str {
+		s.col0 = 1 + len(s.val)
+	}
+	s.val = append(s.val, b)
+	s.consume(b)
+	switch {
+	case s.esc:
+		s.esc = false
+	case s.str:
+		s.esc = b == '\\'
+		s.str = b != '"'
+	case b == '"':
+		s.str = true
+	case b == '{', b == '[':
+		s.depth++
+	case b == '}', b == ']':
+		s.depth--
+	}
+	if p == nil && s.depth == 0 {
+		s.open = false
+		return true, nil
+	}
+	return false, p
+}

@@ -1,0 +1,118 @@
+// Package follow turns the stream of an open room into the lines that the
+// commands watch and join print. It decides no wording: lines are documents of
+// package report, handed to a function in the order in which things happened.
+//
+// It opens no accounts and knows no transport. Every function runs in the
+// goroutine that calls it, and calls emit from there only.
+package follow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/report"
+)
+
+// Watch hands every change of the room to emit until ctx ends, which is no
+// error. The first lines lead from an empty room to the present one. It fails
+// if emit does, and when the homeserver will say nothing more about the room.
+func Watch(ctx context.Context, room *client.Room, emit func(report.Change) error) error {
+	encrypted := false
+	room.Read(func(r *matrixrtc.Room) { encrypted = r.Encrypted() })
+	updates := room.Updates()
+	if err := emit(report.Notice(room.ID(), report.KindWatching, time.Now(), nil)); err != nil {
+		return err
+	}
+	if encrypted {
+		if err := emit(report.Notice(room.ID(), report.KindEncrypted, time.Now(), nil)); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case u, ok := <-updates:
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return client.ErrClosed
+			}
+			if c, ok := roomLine(room, u); ok {
+				if err := emit(c); err != nil {
+					return err
+				}
+			}
+			if n, ok := u.(client.Note); ok && n.Final {
+				return finalError(n.Err)
+			}
+		}
+	}
+}
+
+// finalError is why the stream of a room has ended for good.
+func finalError(err error) error {
+	if err == nil {
+		return errors.New("the homeserver will say nothing more about this room")
+	}
+	return err
+}
+
+// roomLine is the line of an update about the room or the homeserver.
+func roomLine(room *client.Room, u client.Update) (report.Change, bool) {
+	switch u := u.(type) {
+	case client.Changed:
+		return report.OfChange(room.ID(), u.Change, sessionOf(room, u.Change)), true
+	case client.Note:
+		switch {
+		case u.Err == nil:
+			return report.Notice(room.ID(), report.KindReachable, time.Now(), nil), true
+		case errors.Is(u.Err, client.ErrNotJoined):
+			return report.Notice(room.ID(), report.KindNotInRoom, time.Now(), nil), true
+		case !u.Final:
+			return report.Notice(room.ID(), report.KindUnreachable, time.Now(), u.Err), true
+		}
+	}
+	return report.Change{}, false
+}
+
+// sessionOf is the session that a change is about, as it is now; nil if it has
+// ended.
+func sessionOf(room *client.Room, c matrixrtc.Change) *matrixrtc.Session {
+	key, ok := sessionKey(c)
+	if !ok {
+		return nil
+	}
+	for _, s := range room.Sessions() {
+		if s.Key == key {
+			return s
+		}
+	}
+	return nil
+}
+
+func sessionKey(c matrixrtc.Change) (matrixrtc.SessionKey, bool) {
+	switch c := c.(type) {
+	case matrixrtc.MemberJoined:
+		return c.Session, true
+	case matrixrtc.MemberUpdated:
+		return c.Session, true
+	case matrixrtc.MemberLeft:
+		return c.Session, true
+	case matrixrtc.SessionStarted:
+		return c.Session, true
+	case matrixrtc.SessionEnded:
+		return c.Session, true
+	case matrixrtc.SlotOpened:
+		return c.Session, true
+	case matrixrtc.SlotClosed:
+		return c.Session, true
+	case matrixrtc.FocusChanged:
+		return c.Session, true
+	}
+	return matrixrtc.SessionKey{}, false
+}
