@@ -90,13 +90,15 @@ type (
 		Session  SessionKey
 		From, To Transport
 	}
-	// Invalid says that an event was rejected, and why. It never hides a valid
-	// event.
+	// Invalid says what is wrong with an event. It never hides a valid event.
 	Invalid struct {
 		Moment
-		Room     RoomID
-		Event    EventID
-		Sender   UserID
+		Room   RoomID
+		Event  EventID
+		Sender UserID
+		// Counted says that the event states a membership nevertheless: the
+		// problems are remarks.
+		Counted  bool
 		Problems []Problem
 	}
 )

@@ -22,8 +22,8 @@ type Event struct {
 	// clamped to one hour; zero: not sticky. It is a duration and not an end:
 	// the winner between two events is decided by data that all clients share.
 	Sticky time.Duration
-	// StickyTTL is unsigned.sticky_duration_ttl_ms at the moment of receipt, or
-	// -1 if the server did not say.
+	// StickyTTL is unsigned.sticky_duration_ttl_ms at the moment of receipt,
+	// zero if the server did not say; a server's 0 is a nanosecond.
 	StickyTTL time.Duration
 	// Received is when this client received the event; zero: unknown, and the
 	// batch's now is taken.
@@ -44,13 +44,13 @@ type Event struct {
 	Replaces EventID
 }
 
-// Is reports whether the event is a state event.
+// IsState reports whether the event is a state event.
 func (e *Event) IsState() bool { return e.StateKey != nil }
 
 // Batch is what one sync brought for one room.
 type Batch struct {
 	Room RoomID
-	// State holds state events that are true after the batch. With Complete it
+	// State holds state events as they stand before Events. With Complete it
 	// replaces all state the room had, and absent keys are dropped.
 	State    []Event
 	Complete bool

@@ -1,6 +1,10 @@
 package matrixrtc
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // SlotPolicy says what slot events mean for membership of the sticky dialects.
 type SlotPolicy int
@@ -43,42 +47,201 @@ type RoomOptions struct {
 // comes in as now, nothing is read from a clock. A Room is not safe for
 // concurrent use; one goroutine owns it. The Sessions it returns are immutable
 // and may go anywhere.
+//
+// Inside, a cell is one state key or one sticky event and holds what it says;
+// a seat is one device in one session and gathers the cells that speak of it
+// (a device may say the same in two dialects). A change of a cell touches
+// seats; a touched seat is judged anew, and the difference is the Change.
 type Room struct {
-	id RoomID
+	id       RoomID
+	opts     RoomOptions
+	version  RoomVersion
+	secret   bool // m.room.encryption
+	anyone   bool // an m.room.member has been seen
+	people   map[UserID]*person
+	state    map[stateRef]*cell
+	sticky   map[stickyRef]*stickyGroup
+	byEvent  map[EventID]*cell // cells that hold a membership or stick, by event
+	ends     cellHeap          // sticky cells by the end of their stickiness
+	sessions map[SlotID]*sessionState
+	slots    map[SlotID]*slotState
+	expiry   expiryHeap
+	redacted redactedSet
+	invalid  map[EventID]*Invalid
+	secrets  map[EventID]time.Time // unreadable sticky events and their end
 }
 
+type stateRef struct{ typ, key string }
+
+// cell is what one event says.
+type cell struct {
+	event   EventID
+	sender  UserID
+	origin  time.Time
+	secret  bool // came encrypted
+	size    int  // length of the content, to tell a redacted copy from the original
+	members []*candidate
+	ref     stateRef      // of a state cell
+	group   *stickyGroup  // of a sticky cell
+	ends    time.Time     // of a sticky cell
+	weight  time.Duration // sticky duration
+}
+
+// candidate is a membership that may come to sit on a seat.
+type candidate struct {
+	m     *Membership
+	cell  *cell
+	seat  *seat
+	owner *person
+	heap  int // index in the expiry heap, -1 if it is not there
+}
+
+// person is what the room knows of one sender.
+type person struct {
+	presence membershipState
+	changed  time.Time // time of the m.room.member event
+	claims   map[*candidate]struct{}
+}
+
+type membershipState uint8
+
+const (
+	presenceUnknown membershipState = iota
+	presenceJoined
+	presenceGone
+)
+
 // NewRoom makes an empty room. opts may be nil.
-func NewRoom(id RoomID, opts *RoomOptions) *Room { panic("todo") }
+func NewRoom(id RoomID, opts *RoomOptions) *Room {
+	r := &Room{
+		id: id, people: map[UserID]*person{}, state: map[stateRef]*cell{},
+		sticky: map[stickyRef]*stickyGroup{}, byEvent: map[EventID]*cell{},
+		sessions: map[SlotID]*sessionState{}, slots: map[SlotID]*slotState{},
+		invalid: map[EventID]*Invalid{}, secrets: map[EventID]time.Time{},
+	}
+	if opts != nil {
+		r.opts = *opts
+	}
+	if r.opts.Dialects == nil {
+		r.opts.Dialects = DefaultDialects()
+	}
+	return r
+}
 
 // ID returns the room's id.
 func (r *Room) ID() RoomID { return r.id }
 
 // Apply folds a batch in and returns what changed, in order. Applying the same
 // batch twice changes nothing. now is the caller's time.
-func (r *Room) Apply(b Batch, now time.Time) []Change { panic("todo") }
+func (r *Room) Apply(b Batch, now time.Time) []Change {
+	f := fold{Room: r, now: now}
+	done := r.alreadyDone(b)
+	f.whole(b, done)
+	for i := range b.Sticky {
+		f.event(&b.Sticky[i])
+	}
+	f.judgeTouched()
+	for i := range b.Events {
+		e := &b.Events[i]
+		if e.IsState() && done[stateRef{e.Type, *e.StateKey}] {
+			continue
+		}
+		f.event(e)
+		f.judgeTouched()
+	}
+	f.expire()
+	return f.changes
+}
 
 // Advance lets the clock alone work: memberships whose time is over end.
-func (r *Room) Advance(now time.Time) []Change { panic("todo") }
+func (r *Room) Advance(now time.Time) []Change {
+	f := fold{Room: r, now: now}
+	f.expire()
+	return f.changes
+}
 
 // NextExpiry is when Advance has something to do next; ok is false if never.
-func (r *Room) NextExpiry() (at time.Time, ok bool) { panic("todo") }
+func (r *Room) NextExpiry() (at time.Time, ok bool) { return r.expiry.next() }
+
+// alreadyDone finds the state keys whose last event in the batch is what the
+// room holds already: a batch that is applied again must not walk through its
+// intermediate states again.
+func (r *Room) alreadyDone(b Batch) map[stateRef]bool {
+	if len(b.State)+len(b.Events) < 2 {
+		return nil
+	}
+	var done map[stateRef]bool
+	for _, list := range [][]Event{b.State, b.Events} {
+		for i := range list {
+			e := &list[i]
+			if !e.IsState() {
+				continue
+			}
+			ref := stateRef{e.Type, *e.StateKey}
+			c := r.state[ref]
+			same := c != nil && c.same(e)
+			if same && done == nil {
+				done = map[stateRef]bool{}
+			}
+			if done != nil {
+				done[ref] = same
+			}
+		}
+	}
+	return done
+}
+
+// same reports whether the cell came from this very event: a redacted event
+// comes back with the same id and other content.
+func (c *cell) same(e *Event) bool {
+	return c.event == e.ID && c.size == len(e.Content) && e.ID != ""
+}
 
 // Sessions lists the sessions with at least one member, sorted by slot.
-func (r *Room) Sessions() []*Session { panic("todo") }
+func (r *Room) Sessions() []*Session {
+	list := make([]*Session, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		if len(s.members) > 0 {
+			list = append(list, s.snapshot())
+		}
+	}
+	slices.SortFunc(list, func(a, b *Session) int { return cmp.Compare(a.Key.Slot, b.Key.Slot) })
+	return list
+}
 
 // Session returns one session, nil if it has no member.
-func (r *Room) Session(slot SlotID) *Session { panic("todo") }
+func (r *Room) Session(slot SlotID) *Session {
+	s := r.sessions[slot]
+	if s == nil || len(s.members) == 0 {
+		return nil
+	}
+	return s.snapshot()
+}
 
-// Invalid lists the events that are now in force or stuck and are not valid,
-// with their problems.
-func (r *Room) Invalid() []Invalid { panic("todo") }
+// Invalid lists the events that are now in force or stuck and have problems,
+// sorted by event id.
+func (r *Room) Invalid() []Invalid {
+	list := make([]Invalid, 0, len(r.invalid))
+	for _, i := range r.invalid {
+		list = append(list, *i)
+	}
+	slices.SortFunc(list, func(a, b Invalid) int { return cmp.Compare(a.Event, b.Event) })
+	return list
+}
 
 // Unreadable lists sticky events that are encrypted and could not be read:
 // they may be memberships.
-func (r *Room) Unreadable() []EventID { panic("todo") }
+func (r *Room) Unreadable() []EventID {
+	list := make([]EventID, 0, len(r.secrets))
+	for id := range r.secrets {
+		list = append(list, id)
+	}
+	slices.Sort(list)
+	return list
+}
 
 // Encrypted reports whether the room has m.room.encryption.
-func (r *Room) Encrypted() bool { panic("todo") }
+func (r *Room) Encrypted() bool { return r.secret }
 
 // Version is the room version, "" if m.room.create has not been seen.
-func (r *Room) Version() RoomVersion { panic("todo") }
+func (r *Room) Version() RoomVersion { return r.version }

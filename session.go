@@ -1,12 +1,18 @@
 package matrixrtc
 
-import "time"
+import (
+	"cmp"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
+)
 
 // Session is the computed state of one slot of one room at one moment. It is
 // immutable and may be read from any goroutine.
 type Session struct {
 	Key         SessionKey
 	Application Application
+	since       time.Time
 	members     []Member // total order: Created, user, device, member id
 }
 
@@ -15,37 +21,81 @@ type Session struct {
 func (s *Session) Members() []Member { return s.members }
 
 // Oldest is the first member in total order, ok is false if there is none.
-func (s *Session) Oldest() (Member, bool) { panic("todo") }
+func (s *Session) Oldest() (m Member, ok bool) {
+	if s == nil || len(s.members) == 0 {
+		return Member{}, false
+	}
+	return s.members[0], true
+}
 
 // Find returns the member with this key.
-func (s *Session) Find(k MemberKey) (Member, bool) { panic("todo") }
+func (s *Session) Find(k MemberKey) (m Member, ok bool) {
+	if s == nil {
+		return Member{}, false
+	}
+	for _, m := range s.members {
+		if m.MemberKey() == k {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
 
 // Since is the earliest time at which this client knows the session to have
-// run without a break.
-func (s *Session) Since() time.Time { panic("todo") }
+// run without a break; the session may be older.
+func (s *Session) Since() time.Time { return s.since }
 
-// Users counts distinct users, Devices counts members.
-func (s *Session) Users() int { panic("todo") }
+// Users counts distinct users.
+func (s *Session) Users() int {
+	seen := make(map[UserID]struct{}, len(s.members))
+	for _, m := range s.members {
+		seen[m.User] = struct{}{}
+	}
+	return len(seen)
+}
 
 // Devices counts members.
 func (s *Session) Devices() int { return len(s.members) }
 
 // Intent is what all members that state an intent agree on, else "".
-func (s *Session) Intent() string { panic("todo") }
+func (s *Session) Intent() string {
+	intent := ""
+	for _, m := range s.members {
+		switch {
+		case m.Intent == "" || m.Intent == intent:
+		case intent == "":
+			intent = m.Intent
+		default:
+			return ""
+		}
+	}
+	return intent
+}
 
-// ReceiveFrom lists the transports over which m's media can be received, best
-// first; empty: m cannot be reached (protocol.md 2.5).
-func (s *Session) ReceiveFrom(m *Membership) []Transport { panic("todo") }
-
-// Reachable reports whether m's media can be received over a transport of one
-// of the given kinds (see TransportKind).
-func (s *Session) Reachable(m *Membership, kinds ...string) bool { panic("todo") }
-
-// PublishOn chooses the transport on which a device publishes that joins with
-// the given focus selection ("multi_sfu", "oldest_membership") and would like
-// to use own, best first. ok is false if there is none.
-func (s *Session) PublishOn(selection string, own []Transport) (t Transport, ok bool) { panic("todo") }
+// compareMembers is the total order of the members of a session
+// (docs/protocol.md R-ORDER-1).
+func compareMembers(a, b *Membership) int {
+	return cmp.Or(
+		a.Created.Compare(b.Created),
+		cmp.Compare(a.User, b.User),
+		cmp.Compare(a.Device, b.Device),
+		cmp.Compare(a.Member, b.Member),
+	)
+}
 
 // Identities lists every identity under which the member's device may appear
-// on a LiveKit SFU, most likely first (protocol.md 4.5).
-func (m *Membership) Identities() []string { panic("todo") }
+// on a LiveKit SFU, most likely first (MSC4195; docs/protocol.md R-ID-1).
+func (m *Membership) Identities() []string {
+	user, device, member := string(m.User), string(m.Device), string(m.Member)
+	switch m.Dialect {
+	case DialectSlot:
+		two := canonical.Hash(user, member)
+		if device == "" {
+			return []string{two}
+		}
+		return []string{canonical.Hash(user, device, member), two}
+	case DialectSticky:
+		return []string{canonical.Hash(user, device, member), canonical.Hash(user, member)}
+	}
+	return []string{user + ":" + device}
+}

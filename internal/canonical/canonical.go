@@ -17,12 +17,13 @@ func StringArray(dst []byte, elems ...string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, s)
+		dst = AppendString(dst, s)
 	}
 	return append(dst, ']')
 }
 
-func appendString(dst []byte, s string) []byte {
+// AppendString appends one string as canonical JSON.
+func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for _, r := range s {

@@ -54,6 +54,7 @@ type Member struct {
 type Invalid struct {
 	Event    matrixrtc.EventID   `json:"event_id"`
 	Room     matrixrtc.RoomID    `json:"room_id"`
+	Counted  bool                `json:"counted,omitempty"` // a member all the same
 	Problems []matrixrtc.Problem `json:"problems"`
 }
 
@@ -76,7 +77,7 @@ func Rooms(at time.Time, rooms ...*matrixrtc.Room) Document {
 			d.Sessions = append(d.Sessions, OfSession(s))
 		}
 		for _, i := range r.Invalid() {
-			d.Invalid = append(d.Invalid, Invalid{i.Event, i.Room, i.Problems})
+			d.Invalid = append(d.Invalid, Invalid{i.Event, i.Room, i.Counted, i.Problems})
 		}
 		for _, id := range r.Unreadable() {
 			d.Unreadable = append(d.Unreadable, Unreadable{id, r.ID()})

@@ -1,0 +1,126 @@
+package matrixrtc
+
+import (
+	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
+)
+
+// Draft is the dialect of the May-2024 draft of MSC4143: a state event
+// m.rtc.member per device, with m.application, m.call_id, focus_active and
+// foci_preferred. It also reads the spellings of the drafts that followed.
+// The rulings on the draft's odd spots are R-DRAFT-1 to 15 in docs/protocol.md.
+var Draft Dialect = draft{}
+
+type draft struct{}
+
+func (draft) Name() DialectName { return DialectDraft }
+
+func (draft) Reads(e *Event) bool {
+	return e.IsState() && (e.Type == TypeMember || e.Type == TypeMemberUnstable)
+}
+
+func (draft) Decode(e *Event) Claim {
+	content := clone(e.Content)
+	c := readState(content)
+	c.unfoldSession()
+	reason := c.leaveReason()
+	appValue := c.either(c.mApp, c.app, "application")
+	callValue := c.either(c.mCall, c.call, "call_id")
+	if appValue == nil && callValue == nil {
+		// Empty, or nothing that names a session: a leave (R-DRAFT-6).
+		return Claim{Left: true, Reason: reason, Problems: c.list}
+	}
+	app, ok := appValue.Text()
+	if !ok || app == "" {
+		c.add("m.application", missing(appValue), `MSC4143 draft "The MatrixRTC room state"`)
+	}
+	call, ok := callValue.Text()
+	if !ok {
+		c.add("m.call_id", missing(callValue), `MSC4143 draft "The MatrixRTC room state"`)
+	}
+	rest, owned := ownerOf(*e.StateKey, e.Sender)
+	if !owned {
+		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
+	}
+	if c.rejected {
+		return Claim{Left: true, Reason: reason, Problems: c.list}
+	}
+	m := &Membership{
+		Room: e.Room, Event: e.ID, Dialect: DialectDraft, User: e.Sender,
+		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
+		Application: c.application(intern(app)), Intent: readIntent(c.intent),
+		Key: *e.StateKey, Content: content,
+	}
+	m.Device = c.deviceOr(rest)
+	c.foci(m)
+	c.lifetime(m, e.Origin)
+	return Claim{Members: []*Membership{m}, Problems: c.list}
+}
+
+// deviceOr reads device_id, and takes what the key says if the content names
+// none (R-DRAFT-9).
+func (c *stateContent) deviceOr(key string) DeviceID {
+	if c.device == nil {
+		return DeviceID(key)
+	}
+	s, ok := c.device.Text()
+	if !ok || s == "" {
+		c.remark("device_id", "is not a string; the state key names the device", "ruling R-DRAFT-9")
+		return DeviceID(key)
+	}
+	return DeviceID(s)
+}
+
+// foci reads the draft's two fields. What is wrong with them never hides the
+// member: it is listed with an unknown transport (R-DRAFT-1, A4).
+func (c *stateContent) foci(m *Membership) {
+	active := c.active
+	if active == nil && c.fociActive != nil {
+		active = c.fociActive
+		if active.Kind() == jsonscan.Array {
+			elems := jsonscan.OpenArray(active)
+			active = nil
+			if elems.Next() {
+				active = elems.Value()
+			}
+		}
+	}
+	t, ok := readTransport(active)
+	switch {
+	case ok:
+		m.Active, m.Selection = t, selectionOf(t)
+	default:
+		c.remark("focus_active", missingOr(active, "is not an object with a type"), `MSC4143 draft "The RTC backend"`)
+	}
+	if c.preferred == nil {
+		return
+	}
+	if c.preferred.Kind() != jsonscan.Array {
+		c.remark("foci_preferred", "is not a list", `MSC4143 draft "The RTC backend"`)
+		return
+	}
+	m.Transports = readTransports(c.preferred, func(i int) {
+		c.remark(index("foci_preferred", i), "is not an object with a type", `MSC4143 draft "The RTC backend"`)
+	})
+}
+
+func (draft) Encode(m *Membership, version RoomVersion) (Outgoing, []Problem) {
+	w := newStateWriter(m)
+	w.text("m.application", m.Application.Type)
+	w.text("m.call_id", m.CallID)
+	w.text("device_id", string(m.Device))
+	if m.Active.IsZero() {
+		w.problem("focus_active", "is not given", `MSC4143 draft "The RTC backend"`)
+	} else {
+		w.raw("focus_active", m.Active.Raw)
+	}
+	w.transports("foci_preferred", m.Transports)
+	w.lifetime()
+	w.application()
+	key := stateKey(m.User, string(m.Device), version)
+	return w.outgoing(TypeMember, key, version)
+}
+
+func (draft) Leave(m *Membership, reason string, version RoomVersion) Outgoing {
+	key := stateKey(m.User, string(m.Device), version)
+	return stateLeave(TypeMember, key, reason)
+}

@@ -1,0 +1,173 @@
+package matrixrtc
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
+)
+
+// MaxEventSize is the largest text of one event that ParseEvent reads. Matrix
+// allows 64 KiB for an event; what servers put into unsigned comes on top.
+const MaxEventSize = 1 << 20
+
+// maxSticky is the longest time for which an event may stick (MSC4354).
+const maxSticky = time.Hour
+
+// ParseEvent reads an event in client format. The content and the other raw
+// parts of the result are parts of raw: whoever keeps the event keeps raw, and
+// raw must not change. room is the room the event came from; if it is "" the
+// event's own room_id is taken. The error is an *InvalidError that lists every
+// problem.
+func ParseEvent(raw []byte, room RoomID) (Event, error) {
+	e := Event{Room: room}
+	p := problems{}
+	if len(raw) > MaxEventSize {
+		p.add("", "larger than 1 MiB", "client-server API, size limits")
+		return e, p.invalid("")
+	}
+	var seen fieldSet
+	var hasTime bool
+	fields := jsonscan.Open(raw)
+	for fields.Next() {
+		v := fields.Value()
+		switch string(fields.Key()) {
+		case "type":
+			seen.once(&p, "type")
+			e.Type = intern(p.text(v, "type"))
+		case "room_id":
+			if id := p.text(v, "room_id"); room == "" {
+				e.Room = RoomID(id)
+			}
+		case "event_id":
+			e.ID = EventID(p.text(v, "event_id"))
+		case "sender":
+			seen.once(&p, "sender")
+			e.Sender = UserID(p.text(v, "sender"))
+		case "state_key":
+			seen.once(&p, "state_key")
+			key := p.text(v, "state_key")
+			e.StateKey = &key
+		case "origin_server_ts":
+			e.Origin, hasTime = p.millis(v, "origin_server_ts")
+		case "content":
+			seen.once(&p, "content")
+			if v.Kind() != jsonscan.Object {
+				p.add("content", "is not an object", "client-server API, event format")
+			}
+			e.Content = json.RawMessage(v)
+		case "redacts":
+			e.Redacts = EventID(p.text(v, "redacts"))
+		case "sticky", "msc4354_sticky":
+			e.Sticky = stickyDuration(v)
+		case "prev_content":
+			e.PrevContent = json.RawMessage(v)
+		case "replaces_state":
+			e.Replaces = EventID(p.text(v, "replaces_state"))
+		case "unsigned":
+			e.unsigned(v)
+		}
+	}
+	if err := fields.Err(); err != nil {
+		p.add("", "not JSON: "+err.Error(), "client-server API, event format")
+		return e, p.invalid(e.ID)
+	}
+	p.require(e.Type != "", "type")
+	p.require(e.Sender != "", "sender")
+	p.require(e.Content != nil, "content")
+	p.require(hasTime, "origin_server_ts")
+	if e.Type == TypeRoomRedaction && e.Redacts == "" && e.Content != nil {
+		e.Redacts = redactsInContent(e.Content) // room version 11
+	}
+	if p.rejected {
+		return e, p.invalid(e.ID)
+	}
+	return e, nil
+}
+
+func (e *Event) unsigned(v jsonscan.Value) {
+	if v.Kind() != jsonscan.Object {
+		return
+	}
+	fields := jsonscan.Open(v)
+	for fields.Next() {
+		v := fields.Value()
+		switch string(fields.Key()) {
+		case "prev_content":
+			e.PrevContent = json.RawMessage(v)
+		case "replaces_state":
+			id, _ := v.Text()
+			e.Replaces = EventID(id)
+		case "redacted_because":
+			e.Redacted = v.Kind() == jsonscan.Object
+		case "sticky_duration_ttl_ms", "msc4354_sticky_duration_ttl_ms":
+			if ms, how := v.Int(); how == jsonscan.Exact && ms >= 0 {
+				e.StickyTTL = max(1, time.Duration(min(ms, maxSticky.Milliseconds()))*time.Millisecond)
+			}
+		}
+	}
+}
+
+// stickyDuration reads {"duration_ms": n}: beyond an hour counts as an hour,
+// and what is not a whole positive number is not sticky (MSC4354; ruling
+// R-STICKY-1).
+func stickyDuration(v jsonscan.Value) time.Duration {
+	if v.Kind() != jsonscan.Object {
+		return 0
+	}
+	var d time.Duration
+	fields := jsonscan.Open(v)
+	for fields.Next() {
+		if string(fields.Key()) != "duration_ms" {
+			continue
+		}
+		ms, how := fields.Value().Int()
+		if how != jsonscan.Exact && how != jsonscan.Unsafe || ms <= 0 {
+			return 0
+		}
+		d = maxSticky
+		if ms < maxSticky.Milliseconds() {
+			d = time.Duration(ms) * time.Millisecond
+		}
+	}
+	return d
+}
+
+func redactsInContent(content []byte) EventID {
+	var id string
+	fields := jsonscan.Open(content)
+	for fields.Next() {
+		if string(fields.Key()) == "redacts" {
+			id, _ = fields.Value().Text()
+		}
+	}
+	return EventID(id)
+}
+
+// intern returns the constant for strings that nearly every event repeats, so
+// that a room keeps one copy of them.
+func intern(s string) string {
+	switch s {
+	case TypeCallMember:
+		return TypeCallMember
+	case TypeMember:
+		return TypeMember
+	case TypeMemberUnstable:
+		return TypeMemberUnstable
+	case TypeRoomMember:
+		return TypeRoomMember
+	case AppCall:
+		return AppCall
+	case TransportLiveKit:
+		return TransportLiveKit
+	case SelectMultiSFU:
+		return SelectMultiSFU
+	case SelectOldest:
+		return SelectOldest
+	case "video":
+		return "video"
+	case "audio":
+		return "audio"
+	}
+	return s
+}

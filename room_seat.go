@@ -1,0 +1,340 @@
+package matrixrtc
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// sessionState is a session as the room keeps it.
+type sessionState struct {
+	slot    SlotID
+	room    RoomID
+	seats   map[MemberKey]*seat
+	members []*Member // total order
+	since   time.Time
+	follow  int // members that use the oldest member's transport
+	cached  *Session
+}
+
+// seat is one device in one session.
+type seat struct {
+	session    *sessionState
+	key        MemberKey
+	candidates []*candidate
+	member     *Member // who sits here now
+	touched    *touch
+}
+
+// touch is why a seat is to be judged anew.
+type touch struct {
+	cause Cause
+	at    time.Time
+}
+
+// place seats a membership that a cell states.
+func (f *fold) place(c *cell, m *Membership) {
+	session := f.sessions[m.Slot]
+	if session == nil {
+		session = &sessionState{slot: m.Slot, room: f.id, seats: map[MemberKey]*seat{}}
+		f.sessions[m.Slot] = session
+	}
+	key := m.MemberKey()
+	s := session.seats[key]
+	if s == nil {
+		s = &seat{session: session, key: key}
+		session.seats[key] = s
+	}
+	p := f.person(m.User)
+	k := &candidate{m: m, cell: c, seat: s, owner: p, heap: -1}
+	if p.claims == nil {
+		p.claims = map[*candidate]struct{}{}
+	}
+	p.claims[k] = struct{}{}
+	c.members = append(c.members, k)
+	s.candidates = append(s.candidates, k)
+	f.touch(s, "", c.origin)
+}
+
+// unplace takes a candidate away.
+func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
+	f.expiry.remove(k)
+	delete(k.owner.claims, k)
+	if i := slices.Index(k.seat.candidates, k); i >= 0 {
+		k.seat.candidates = slices.Delete(k.seat.candidates, i, i+1)
+	}
+	f.touch(k.seat, cause, at)
+}
+
+// release forgets a seat and a session that nobody speaks of any more.
+func (f *fold) release(s *seat) {
+	if len(s.candidates) > 0 || s.member != nil {
+		return
+	}
+	if s.session.seats[s.key] == s {
+		delete(s.session.seats, s.key)
+	}
+	if len(s.session.seats) == 0 {
+		delete(f.sessions, s.session.slot)
+	}
+}
+
+// precedence of the dialects in which one device may speak at once
+// (docs/protocol.md R-MERGE-1).
+func precedence(d DialectName) int {
+	switch d {
+	case DialectSlot:
+		return 5
+	case DialectSticky:
+		return 4
+	case DialectCall:
+		return 3
+	case DialectDraft:
+		return 2
+	}
+	return 1
+}
+
+// counts reports whether a candidate is a member now; the cause says why not.
+func (f *fold) counts(k *candidate) (bool, Cause) {
+	if !k.m.Expires.IsZero() && !k.m.Expires.After(f.now) {
+		if k.cell.group != nil {
+			return false, CauseStickyEnd
+		}
+		return false, CauseExpired
+	}
+	if !f.present(k.owner) {
+		return false, CauseLeftRoom
+	}
+	if k.cell.group == nil {
+		return true, ""
+	}
+	if !f.slotAllows(k.m) {
+		return false, CauseSlotClosed
+	}
+	if k.m.Dialect == DialectSlot && f.secret && !k.cell.secret {
+		return false, CauseInvalid // MSC4143: MUST be encrypted in an encrypted room
+	}
+	return true, ""
+}
+
+// best chooses who sits: the newest dialect; within one, whose membership ends
+// last, then the greater event id.
+func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
+	for _, k := range s.candidates {
+		ok, cause := f.counts(k)
+		if !ok {
+			if whyNot == "" || s.member != nil && s.member.Membership == k.m {
+				whyNot = cause
+			}
+			continue
+		}
+		if best == nil || compareCandidates(k.m, best.m) > 0 {
+			best = k
+		}
+	}
+	return best, whyNot
+}
+
+func compareCandidates(a, b *Membership) int {
+	return cmp.Or(
+		cmp.Compare(precedence(a.Dialect), precedence(b.Dialect)),
+		a.Expires.Compare(b.Expires),
+		cmp.Compare(a.Event, b.Event),
+	)
+}
+
+// verdict is the difference that judging a seat makes.
+type verdict struct {
+	seat          *seat
+	before, after *Member
+	cause         Cause     // of the end of before, if it ends
+	ended         time.Time // when before ended
+	began         time.Time // when after began
+}
+
+func (v verdict) rank() int {
+	if v.after == nil {
+		return 0
+	}
+	return 1
+}
+
+func (v verdict) subject() *Membership {
+	if v.after != nil {
+		return v.after.Membership
+	}
+	return v.before.Membership
+}
+
+// judge decides who sits on a seat now. The verdict is empty if nothing has
+// changed.
+func (f *fold) judge(s *seat) verdict {
+	k, whyNot := f.best(s)
+	before := s.member
+	if k != nil && k.heap < 0 && !k.m.Expires.IsZero() {
+		f.expiry.push(k)
+	}
+	switch {
+	case k == nil && before == nil, k != nil && before != nil && before.Membership == k.m:
+		return verdict{}
+	case k == nil:
+		v := verdict{seat: s, before: before, cause: s.touched.cause, ended: s.touched.at}
+		switch {
+		case over(before.Membership, v.ended) || v.cause == "":
+			v.cause, v.ended = endOfTime(before.Membership), before.Expires
+			if before.Expires.IsZero() {
+				v.cause, v.ended = whyNot, f.now
+			}
+		case v.cause == CauseSwitch && len(s.candidates) > 0:
+			v.cause = whyNot // it said the same session again, and does not count
+		case whyNot != "" && len(s.candidates) > 0:
+			v.cause = whyNot
+		}
+		return v
+	}
+	v := verdict{seat: s, before: before, began: k.cell.origin}
+	v.after = &Member{Membership: k.m, Since: k.m.Created}
+	if before == nil {
+		if s.touched.cause == CauseLeftRoom || s.touched.cause == CauseSlotClosed {
+			v.began = s.touched.at // it counts from when the sender, or the slot, let it
+			v.after.Since = later(v.began, v.after.Since)
+		}
+		return v
+	}
+	switch {
+	case over(before.Membership, k.cell.origin):
+		v.cause, v.ended = endOfTime(before.Membership), before.Expires
+	case rejoined(before.Membership, k.m):
+		v.cause, v.ended = CauseReplaced, k.cell.origin
+	case before.Since.Before(v.after.Since):
+		v.after.Since = before.Since
+	}
+	return v
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// over reports whether a membership had ended by its own clock at t.
+func over(m *Membership, t time.Time) bool {
+	return !m.Expires.IsZero() && !m.Expires.After(t)
+}
+
+func endOfTime(m *Membership) Cause {
+	if m.Dialect == DialectSlot || m.Dialect == DialectSticky {
+		return CauseStickyEnd
+	}
+	return CauseExpired
+}
+
+// rejoined reports whether after is a new membership of the same device rather
+// than an update: a new member id, or a call event without created_ts
+// (docs/protocol.md R-MERGE-3).
+func rejoined(before, after *Membership) bool {
+	if before.Member != "" && after.Member != "" {
+		return before.Member != after.Member
+	}
+	return before.Dialect == DialectCall && after.Dialect == DialectCall &&
+		before.Key == after.Key && !after.CreatedStated
+}
+
+// carryOut makes a verdict true and emits its changes.
+func (f *fold) carryOut(v verdict) {
+	s := v.seat.session
+	key := SessionKey{f.id, s.slot}
+	first := s.first()
+	switch {
+	case v.before != nil && (v.after == nil || v.cause != ""):
+		s.remove(v.before)
+		f.emit(MemberLeft{f.at(v.ended), key, *v.before, v.cause})
+		if v.after != nil {
+			s.insert(v.after)
+			f.emit(MemberJoined{f.at(v.began), key, *v.after})
+		} else if len(s.members) == 0 {
+			f.emit(SessionEnded{f.at(v.ended), key})
+		}
+	case v.before != nil:
+		s.remove(v.before)
+		s.insert(v.after)
+		f.emit(MemberUpdated{f.at(v.began), key, *v.after, *v.before})
+	default:
+		if len(s.members) == 0 {
+			s.since = v.after.Since
+			f.emit(SessionStarted{f.at(v.began), key, v.after.Application})
+		}
+		s.insert(v.after)
+		f.emit(MemberJoined{f.at(v.began), key, *v.after})
+	}
+	v.seat.member = v.after
+	if now := s.first(); first != nil && now != nil && now != first && s.follow > 0 {
+		from, to := focusOf(first), focusOf(now)
+		if !from.Equal(to) {
+			f.emit(FocusChanged{f.at(cmp.Or(v.began, v.ended)), key, from, to})
+		}
+	}
+}
+
+// first is the oldest member's membership, nil if there is none.
+func (s *sessionState) first() *Membership {
+	if len(s.members) == 0 {
+		return nil
+	}
+	return s.members[0].Membership
+}
+
+// focusOf is the transport that a member decides when it is the oldest.
+func focusOf(m *Membership) Transport {
+	one := Session{members: []Member{{Membership: m}}}
+	if list := one.ReceiveFrom(m); len(list) > 0 {
+		return list[0]
+	}
+	return Transport{}
+}
+
+func (s *sessionState) find(m *Member) (int, bool) {
+	return slices.BinarySearchFunc(s.members, m, func(a, b *Member) int {
+		return compareMembers(a.Membership, b.Membership)
+	})
+}
+
+func (s *sessionState) insert(m *Member) {
+	i, _ := s.find(m)
+	s.members = slices.Insert(s.members, i, m)
+	if follows(m.Membership) {
+		s.follow++
+	}
+	if m.Since.Before(s.since) {
+		s.since = m.Since
+	}
+	s.cached = nil
+}
+
+func (s *sessionState) remove(m *Member) {
+	i, ok := s.find(m)
+	if !ok {
+		return
+	}
+	s.members = slices.Delete(s.members, i, i+1)
+	if follows(m.Membership) {
+		s.follow--
+	}
+	s.cached = nil
+}
+
+// snapshot is the session as it stands; it is made once per change.
+func (s *sessionState) snapshot() *Session {
+	if s.cached == nil {
+		c := &Session{Key: SessionKey{s.room, s.slot}, since: s.since, members: make([]Member, len(s.members))}
+		for i, m := range s.members {
+			c.members[i] = *m
+		}
+		c.Application = c.members[0].Application
+		s.cached = c
+	}
+	return s.cached
+}
