@@ -2,7 +2,11 @@ package client
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/media"
@@ -13,24 +17,233 @@ type Options struct {
 	// Connectors open the connections for media; of several that support a
 	// transport the first is used. None: every call is membership only.
 	Connectors []media.Connector
-	// Logger gets what goes on, without names of secrets; nil: discard.
+	// Logger gets what goes on; nil: discard.
 	Logger *slog.Logger
 	// Room are the options of the rooms' computation; nil: the defaults.
 	Room *matrixrtc.RoomOptions
+	// Linger is how long a connection is kept that nobody is received over any
+	// more, because members come back: a refresh may be late by seconds, and a
+	// device that reloads is gone for a moment. Zero: 10 s.
+	Linger time.Duration
 }
 
 // Client follows the rooms of one account.
-type Client struct{}
+type Client struct {
+	hs   Homeserver
+	opts Options
+	log  *slog.Logger
+
+	ctx    context.Context // ends the sync
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the sync
+
+	mu     sync.Mutex
+	rooms  map[matrixrtc.RoomID]*entry
+	synced bool          // the server's first answer is over
+	news   chan struct{} // closed and made anew when an entry or synced changed
+	closed bool
+	err    error // why the sync has ended
+}
+
+// entry is one joined room. Its fold belongs to the goroutine of the open Room,
+// else to whoever holds Client.mu.
+type entry struct {
+	fold  *matrixrtc.Room
+	known bool // a complete batch has been applied
+	left  bool // no longer joined; kept as long as the room is open
+	room  *Room
+}
 
 // New starts to follow the account's rooms. Close ends it.
-func New(hs Homeserver, opts *Options) *Client { panic("todo") }
+func New(hs Homeserver, opts *Options) *Client {
+	c := &Client{hs: hs, rooms: map[matrixrtc.RoomID]*entry{}, news: make(chan struct{})}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if c.opts.Linger == 0 {
+		c.opts.Linger = 10 * time.Second
+	}
+	user, device := hs.Self()
+	c.log = c.opts.Logger
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.log = c.log.With("user", string(user), "device", string(device))
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.wg.Go(c.sync) // Close waits
+	return c
+}
 
 // Open opens a room: waits until the homeserver has told everything about it,
 // and starts its stream. ErrNotJoined if the server's first answer is over
-// without it; ErrAlreadyOpen; the sync's final error.
-func (c *Client) Open(ctx context.Context, room matrixrtc.RoomID) (*Room, error) { panic("todo") }
+// without it (a room joined a moment ago may take a moment to come);
+// ErrAlreadyOpen; the sync's final error.
+func (c *Client) Open(ctx context.Context, room matrixrtc.RoomID) (*Room, error) {
+	for {
+		c.mu.Lock()
+		e := c.rooms[room]
+		switch {
+		case c.closed:
+			c.mu.Unlock()
+			return nil, ErrClosed
+		case e != nil && e.room != nil:
+			c.mu.Unlock()
+			return nil, fmt.Errorf("open %s: %w", room, ErrAlreadyOpen)
+		case e != nil && e.known:
+			e.room = newRoom(c, room, e)
+			r := e.room
+			c.mu.Unlock()
+			go r.run() // Room.Close and Close wait
+			return r, nil
+		case c.err != nil:
+			err := c.err
+			c.mu.Unlock()
+			return nil, fmt.Errorf("open %s: %w", room, err)
+		case c.synced:
+			c.mu.Unlock()
+			return nil, fmt.Errorf("open %s: %w", room, ErrNotJoined)
+		}
+		news := c.news
+		c.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open %s: waiting for the homeserver: %w", room, ctx.Err())
+		}
+	}
+}
 
 // Close leaves all calls, closes all rooms and waits until everything has
 // ended. When ctx ends first, what is not yet left is abandoned: the error
 // says so.
-func (c *Client) Close(ctx context.Context) error { panic("todo") }
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	c.changed()
+	var open []*Room
+	for _, e := range c.rooms {
+		if e.room != nil {
+			open = append(open, e.room)
+		}
+	}
+	c.mu.Unlock()
+
+	errs := make([]error, len(open))
+	var wg sync.WaitGroup
+	for i, r := range open {
+		wg.Go(func() { errs[i] = r.Close(ctx) })
+	}
+	wg.Wait()
+	c.cancel()
+	c.wg.Wait()
+	return errors.Join(errs...)
+}
+
+// changed wakes those who wait in Open. Call with mu held.
+func (c *Client) changed() {
+	close(c.news)
+	c.news = make(chan struct{})
+}
+
+// sync hands the batches to their rooms until the sync ends.
+func (c *Client) sync() {
+	var final error
+	for b, err := range c.hs.Sync(c.ctx) {
+		switch {
+		case c.ctx.Err() != nil:
+		case err != nil:
+			final = c.note(err)
+		case b.Room == "":
+			c.mu.Lock()
+			if !c.synced {
+				c.synced = true
+				c.changed()
+			}
+			c.mu.Unlock()
+		default:
+			c.batch(b)
+		}
+	}
+	if c.ctx.Err() != nil {
+		return
+	}
+	if final == nil {
+		final = errors.New("the sync has ended")
+	}
+	c.mu.Lock()
+	c.err = final
+	c.changed()
+	c.mu.Unlock()
+	c.log.Error("sync has ended", "err", final)
+	c.tell(Note{Err: final, Final: true})
+}
+
+// note tells all rooms, and returns the error if it is the last one.
+func (c *Client) note(err error) (final error) {
+	switch {
+	case IsFinal(err):
+		return err
+	case isOver(err):
+		c.log.Info("homeserver answers again")
+		c.tell(Note{})
+	default:
+		c.log.Warn("sync", "err", err)
+		c.tell(Note{Err: err})
+	}
+	return nil
+}
+
+func (c *Client) tell(n Note) {
+	c.mu.Lock()
+	var open []*Room
+	for _, e := range c.rooms {
+		if e.room != nil {
+			open = append(open, e.room)
+		}
+	}
+	c.mu.Unlock()
+	for _, r := range open {
+		r.deliver(c.ctx, func() { r.push(n) })
+	}
+}
+
+// batch folds a batch in, or hands it to the goroutine that does.
+func (c *Client) batch(b matrixrtc.Batch) {
+	for c.ctx.Err() == nil {
+		c.mu.Lock()
+		e := c.rooms[b.Room]
+		if e == nil {
+			if b.Left {
+				c.mu.Unlock()
+				return
+			}
+			e = &entry{fold: matrixrtc.NewRoom(b.Room, c.opts.Room)}
+			c.rooms[b.Room] = e
+		}
+		e.left, e.known = b.Left, e.known || b.Complete
+		r := e.room
+		if r == nil {
+			e.fold.Apply(b, time.Now())
+			if b.Left {
+				delete(c.rooms, b.Room)
+			}
+			c.changed()
+		}
+		c.mu.Unlock()
+		if r == nil || r.deliver(c.ctx, func() { r.apply(b) }) {
+			return
+		}
+		<-r.ended // and the fold is ours again
+	}
+}
+
+// reclaim takes the fold back from a room that has ended.
+func (c *Client) reclaim(id matrixrtc.RoomID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.rooms[id]
+	e.room = nil
+	if e.left {
+		delete(c.rooms, id)
+	}
+}

@@ -24,9 +24,14 @@ type Homeserver interface {
 	// of each answer, the first one included, comes the zero Batch: now
 	// everything that the server said has been told.
 	//
-	// An element with an error is a note that the server cannot be reached and
-	// that Sync goes on trying; an error of which IsFinal is true is the last
-	// element. When ctx ends, the sequence ends without an error.
+	// An element with an error is a note, and Sync goes on; but if IsFinal is
+	// true of it, it is the last element. A note that contact is lost has a
+	// method
+	//
+	//	Ongoing() bool
+	//
+	// and so has the note that contact is back, of which it is false. When ctx
+	// ends, the sequence ends without an error.
 	Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error]
 
 	// Send sends a state or message event, sticky or not, and returns its id.
@@ -39,22 +44,36 @@ type Homeserver interface {
 
 // IsFinal reports whether an error of a Homeserver says that trying again as
 // is will not help: not permitted, no such room, the device is logged out. Such
-// an error has a method
+// an error has a method of which it is true:
 //
 //	Final() bool
+//
+// or says which power level is needed and which one there is:
+//
+//	Levels() (need, have int)
 func IsFinal(err error) bool {
 	var f interface{ Final() bool }
-	return errors.As(err, &f) && f.Final()
+	if errors.As(err, &f) {
+		return f.Final()
+	}
+	var l interface{ Levels() (need, have int) }
+	return errors.As(err, &l)
 }
 
-// RetryAfter is how long the server asks us to wait before the next try, zero
+// RetryDelay is how long the server asks us to wait before the next try, zero
 // if it does not say. An error that knows has a method
 //
-//	RetryAfter() time.Duration
-func RetryAfter(err error) time.Duration {
-	var r interface{ RetryAfter() time.Duration }
+//	RetryDelay() time.Duration
+func RetryDelay(err error) time.Duration {
+	var r interface{ RetryDelay() time.Duration }
 	if errors.As(err, &r) {
-		return max(0, r.RetryAfter())
+		return max(0, r.RetryDelay())
 	}
 	return 0
+}
+
+// isOver reports whether a note of Sync says that contact is back.
+func isOver(err error) bool {
+	var o interface{ Ongoing() bool }
+	return errors.As(err, &o) && !o.Ongoing()
 }
