@@ -1,0 +1,10 @@
+// Package rtctest helps to test programs that use matrixrtc, and this project
+// itself: one helper that waits for real parts (Eventually), comparison of
+// received media with what was published (Loop), and suites that every
+// implementation of an interface must pass (Connector).
+//
+// It contains no fake of a part that can be had in earnest, and links neither
+// an SFU nor a homeserver: whoever calls a suite brings them.
+//
+// Its functions are called from the goroutine of the test, as t.Fatal demands.
+package rtctest
