@@ -148,11 +148,23 @@ func (c *Client) changed() {
 // sync hands the batches to their rooms until the sync ends.
 func (c *Client) sync() {
 	var final error
+	down := false
 	for b, err := range c.hs.Sync(c.ctx) {
+		if c.ctx.Err() != nil {
+			continue
+		}
+		if err == nil && down {
+			down = false
+			c.log.Info("homeserver answers again")
+			c.tell(Note{})
+		}
 		switch {
-		case c.ctx.Err() != nil:
+		case err != nil && IsFinal(err):
+			final = err
 		case err != nil:
-			final = c.note(err)
+			down = down || isOutage(err)
+			c.log.Warn("sync", "err", err)
+			c.tell(Note{Err: err})
 		case b.Room == "":
 			c.mu.Lock()
 			if !c.synced {
@@ -176,21 +188,6 @@ func (c *Client) sync() {
 	c.mu.Unlock()
 	c.log.Error("sync has ended", "err", final)
 	c.tell(Note{Err: final, Final: true})
-}
-
-// note tells all rooms, and returns the error if it is the last one.
-func (c *Client) note(err error) (final error) {
-	switch {
-	case IsFinal(err):
-		return err
-	case isOver(err):
-		c.log.Info("homeserver answers again")
-		c.tell(Note{})
-	default:
-		c.log.Warn("sync", "err", err)
-		c.tell(Note{Err: err})
-	}
-	return nil
 }
 
 func (c *Client) tell(n Note) {

@@ -26,11 +26,7 @@ type Homeserver interface {
 	//
 	// An element with an error is a note, and Sync goes on; but if IsFinal is
 	// true of it, it is the last element. A note that contact is lost has a
-	// method
-	//
-	//	Ongoing() bool
-	//
-	// and so has the note that contact is back, of which it is false. When ctx
+	// method RetryAfter; the next batch then says that contact is back. When ctx
 	// ends, the sequence ends without an error.
 	Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error]
 
@@ -44,36 +40,28 @@ type Homeserver interface {
 
 // IsFinal reports whether an error of a Homeserver says that trying again as
 // is will not help: not permitted, no such room, the device is logged out. Such
-// an error has a method of which it is true:
+// an error has a method
 //
 //	Final() bool
-//
-// or says which power level is needed and which one there is:
-//
-//	Levels() (need, have int)
 func IsFinal(err error) bool {
 	var f interface{ Final() bool }
-	if errors.As(err, &f) {
-		return f.Final()
-	}
-	var l interface{ Levels() (need, have int) }
-	return errors.As(err, &l)
+	return errors.As(err, &f) && f.Final()
 }
 
-// RetryDelay is how long the server asks us to wait before the next try, zero
+// RetryAfter is how long the server asks us to wait before the next try, zero
 // if it does not say. An error that knows has a method
 //
-//	RetryDelay() time.Duration
-func RetryDelay(err error) time.Duration {
-	var r interface{ RetryDelay() time.Duration }
+//	RetryAfter() time.Duration
+func RetryAfter(err error) time.Duration {
+	var r interface{ RetryAfter() time.Duration }
 	if errors.As(err, &r) {
-		return max(0, r.RetryDelay())
+		return max(0, r.RetryAfter())
 	}
 	return 0
 }
 
-// isOver reports whether a note of Sync says that contact is back.
-func isOver(err error) bool {
-	var o interface{ Ongoing() bool }
-	return errors.As(err, &o) && !o.Ongoing()
+// isOutage reports whether a note of Sync says that contact is lost.
+func isOutage(err error) bool {
+	var r interface{ RetryAfter() time.Duration }
+	return errors.As(err, &r)
 }

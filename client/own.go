@@ -45,7 +45,7 @@ func (c *Call) send(e keeper.Send) {
 		in := keeper.Input(keeper.Sent{ID: e.ID, Event: id})
 		if err != nil {
 			c.log.Warn("send membership", "err", err)
-			in = keeper.Failed{ID: e.ID, Err: err, Final: IsFinal(err), RetryAfter: RetryDelay(err)}
+			in = keeper.Failed{ID: e.ID, Err: err, Final: IsFinal(err), RetryAfter: RetryAfter(err)}
 		}
 		c.r.post(func() {
 			now := time.Now()

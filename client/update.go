@@ -75,7 +75,8 @@ type (
 		Message media.Message
 	}
 
-	// Note says how the homeserver is doing. Err nil: it answers again.
+	// Note says how the homeserver is doing: Err is what is wrong, nil that it
+	// answers again. The room and its calls go on meanwhile.
 	Note struct {
 		Err error
 		// Final: the sync has ended for good, nothing more will come.
