@@ -134,7 +134,7 @@ func (s *Session) ReceiveFrom(m *Membership) []Transport {
 		}
 	}
 	switch {
-	case m.Selection == SelectMultiSFU:
+	case m.Selection == SelectMultiSFU, m.Active.Kind() == TransportFullMesh:
 		return preferred(m.Transports)
 	case m.Selection == SelectOldest || m.Selection == "" && m.Dialect == DialectDraft:
 		return s.ofOldest(m)

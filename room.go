@@ -99,7 +99,6 @@ type candidate struct {
 // person is what the room knows of one sender.
 type person struct {
 	presence membershipState
-	changed  time.Time // time of the m.room.member event
 	claims   map[*candidate]struct{}
 }
 

@@ -12,6 +12,7 @@ import (
 type fold struct {
 	*Room
 	now     time.Time
+	asOne   bool // a whole state is coming in: its inner order means nothing
 	changes []Change
 	touched []*seat
 	notes   []note
@@ -33,6 +34,7 @@ func (f *fold) at(t time.Time) Moment { return Moment{At: t, Seen: f.now} }
 // whole applies the batch's state as one step: nothing is judged before all of
 // it is in, so that the order of the list does not matter.
 func (f *fold) whole(b Batch, done map[stateRef]bool) {
+	f.asOne = true
 	if b.Complete {
 		f.dropAbsent(b)
 	}
@@ -47,6 +49,7 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 		f.leftRoom()
 	}
 	f.judgeTouched()
+	f.asOne = false
 }
 
 // leftRoom forgets what only a member of the room can know.
@@ -235,19 +238,27 @@ func (f *fold) roomMember(e *Event) {
 	f.anyone = true
 	p := f.person(UserID(*e.StateKey))
 	was := p.presence
-	p.changed = e.Origin
 	p.presence = presenceGone
 	if textField(e.Content, "membership") == "join" {
 		p.presence = presenceJoined
 	}
 	if p.presence != was {
-		f.touchPerson(p, e.Origin)
+		f.touchPerson(p, f.opening(e.Origin, p.presence == presenceJoined))
 	}
 	if first && f.opts.Unknown == UnknownByFile {
 		for _, p := range f.people {
 			f.touchPerson(p, e.Origin)
 		}
 	}
+}
+
+// opening is the time of an event that lets members count. In a whole state
+// its place among the others is not known, and it counts as having been there.
+func (f *fold) opening(at time.Time, opens bool) time.Time {
+	if f.asOne && opens {
+		return time.Time{}
+	}
+	return at
 }
 
 func (f *fold) person(id UserID) *person {

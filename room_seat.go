@@ -193,11 +193,12 @@ func (f *fold) judge(s *seat) verdict {
 		}
 		return v
 	}
-	v := verdict{seat: s, before: before, began: k.cell.origin}
+	// What was said before counts from the moment that lets it count: the
+	// sender came back, the slot was opened, a newer dialect fell silent.
+	v := verdict{seat: s, before: before, began: later(k.cell.origin, s.touched.at)}
 	v.after = &Member{Membership: k.m, Since: k.m.Created}
 	if before == nil {
-		if s.touched.cause == CauseLeftRoom || s.touched.cause == CauseSlotClosed {
-			v.began = s.touched.at // it counts from when the sender, or the slot, let it
+		if v.began.After(k.cell.origin) {
 			v.after.Since = later(v.began, v.after.Since)
 		}
 		return v

@@ -243,7 +243,7 @@ func (f *fold) setSlot(id SlotID, state slotState, at time.Time) {
 	}
 	if s := f.sessions[key.Slot]; s != nil {
 		for _, seat := range s.seats {
-			f.touch(seat, CauseSlotClosed, at)
+			f.touch(seat, CauseSlotClosed, f.opening(at, is.open))
 		}
 	}
 }
