@@ -1,0 +1,281 @@
+package homeserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+)
+
+// maxHeld bounds the events that are held back while a room's state has yet to
+// be read. Beyond it the oldest are dropped: state is read as a whole anyway.
+const maxHeld = 1000
+
+// syncRoom is what Sync remembers of a joined room.
+type syncRoom struct {
+	// stale: the state has to be read before anything else may be delivered.
+	stale bool
+	noted bool              // that this failed has been said
+	held  []matrixrtc.Event // what a stale room brought besides state
+	stuck []matrixrtc.Event // and in its sticky section
+
+	// read holds what /state gave for each key, until /sync has caught up: an
+	// older event for such a key must not undo it.
+	read map[stateKey]matrixrtc.EventID
+}
+
+type stateKey struct{ typ, key string }
+
+func keyOf(e *matrixrtc.Event) stateKey { return stateKey{e.Type, *e.StateKey} }
+
+type eventList struct {
+	Events []json.RawMessage `json:"events"`
+}
+
+// roomBody is what we read of one room in an answer to /sync.
+type roomBody struct {
+	State    eventList `json:"state"`
+	Timeline struct {
+		Events  []json.RawMessage `json:"events"`
+		Limited bool              `json:"limited"`
+	} `json:"timeline"`
+	// MSC4222: the state after the timeline, in place of State.
+	After         *eventList `json:"state_after"`
+	AfterUnstable *eventList `json:"org.matrix.msc4222.state_after"`
+	// MSC4354: sticky events that are not in the timeline.
+	Sticky         eventList `json:"sticky"`
+	StickyUnstable eventList `json:"msc4354_sticky"`
+
+	err error
+}
+
+func readRoom(raw json.RawMessage) *roomBody {
+	var b roomBody
+	if len(raw) > 0 && json.Unmarshal(raw, &b) != nil {
+		b = roomBody{err: fmt.Errorf("%w: what /sync says of the room is not what the specification asks for", ErrBadAnswer)}
+	}
+	return &b
+}
+
+// parseAll reads events; what cannot be read is left out and reported.
+func parseAll(room matrixrtc.RoomID, raws []json.RawMessage, now time.Time) (events []matrixrtc.Event, bad []error) {
+	for _, raw := range raws {
+		e, err := parse(raw, room, now)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		events = append(events, e)
+	}
+	return events, bad
+}
+
+// joined delivers one joined room of an answer, or marks it stale.
+func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.RawMessage, first bool) error {
+	body := readRoom(raw)
+	r, fresh := s.known[room], false
+	if r == nil {
+		r, fresh = &syncRoom{}, true
+		s.known[room] = r
+	}
+	if body.err != nil {
+		r.stale = true // whatever it was, the state will show it
+		return s.note(room, body.err)
+	}
+	now := time.Now()
+	batch := matrixrtc.Batch{Room: room}
+	var bad, more []error
+	batch.State, bad = parseAll(room, body.State.Events, now)
+	batch.Events, more = parseAll(room, body.Timeline.Events, now)
+	bad = append(bad, more...)
+	batch.Sticky, more = parseAll(room, append(body.Sticky.Events, body.StickyUnstable.Events...), now)
+	bad = append(bad, more...)
+	after := body.After
+	if after == nil {
+		after = body.AfterUnstable
+	}
+	if after != nil {
+		// The truth comes last, whatever the timeline made of it.
+		truth, more := parseAll(room, after.Events, now)
+		bad = append(bad, more...)
+		batch.State = nil
+		batch.Events = append(batch.Events, truth...)
+	}
+	for _, err := range bad {
+		if err := s.note(room, err); err != nil {
+			return err
+		}
+	}
+	switch {
+	case first:
+		r.stale, r.held, r.stuck = false, nil, nil
+		s.c.members.forget(room)
+		complete(&batch)
+	case fresh || body.Timeline.Limited:
+		r.stale = true
+	}
+	if r.stale {
+		r.hold(&batch)
+		return nil
+	}
+	r.catchUp(&batch)
+	if err := s.introduce(ctx, &batch); err != nil {
+		if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
+			return err
+		}
+		r.stale = true
+		r.hold(&batch)
+		return nil
+	}
+	if len(batch.State)+len(batch.Events)+len(batch.Sticky) == 0 && !batch.Complete {
+		return nil // a change of what does not matter here
+	}
+	return s.emit(batch, nil)
+}
+
+// hold keeps what reading the state later will not bring back.
+func (r *syncRoom) hold(b *matrixrtc.Batch) {
+	for _, e := range b.Events {
+		if !e.IsState() {
+			r.held = append(r.held, e)
+		}
+	}
+	r.stuck = append(r.stuck, b.Sticky...)
+	r.held = r.held[max(0, len(r.held)-maxHeld):]
+	r.stuck = r.stuck[max(0, len(r.stuck)-maxHeld):]
+}
+
+// refresh reads the state of a stale room and delivers it. What goes wrong is
+// noted once, and tried again with the next answer.
+func (s *syncer) refresh(ctx context.Context, room matrixrtc.RoomID, r *syncRoom) error {
+	batch, bad, err := s.c.readState(ctx, room)
+	switch {
+	case ctx.Err() != nil, errors.Is(err, ErrUnauthorized):
+		return err
+	case errors.Is(err, ErrNotJoined): // left in the meantime: an answer to come will say so
+		return nil
+	case err != nil && r.noted:
+		return nil
+	case err != nil:
+		r.noted = true
+		return s.note(room, fmt.Errorf("its state could not be read, trying again: %w", err))
+	}
+	for _, err := range bad {
+		if err := s.note(room, err); err != nil {
+			return err
+		}
+	}
+	batch.Events, batch.Sticky = r.held, r.stuck
+	*r = syncRoom{read: make(map[stateKey]matrixrtc.EventID, len(batch.State))}
+	for i := range batch.State {
+		r.read[keyOf(&batch.State[i])] = batch.State[i].ID
+	}
+	if err := s.introduce(ctx, &batch); err != nil {
+		if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
+			return err
+		}
+		r.stale, r.held, r.stuck = true, batch.Events, batch.Sticky
+		return nil
+	}
+	return s.emit(batch, nil)
+}
+
+// complete makes one of the first batches: the timeline's state is folded into
+// the state, so that nobody sees memberships come and go that are long past.
+func complete(b *matrixrtc.Batch) {
+	b.Complete = true
+	at := map[stateKey]int{}
+	var state, rest []matrixrtc.Event
+	for _, e := range append(slices.Clip(b.State), b.Events...) {
+		if !e.IsState() {
+			rest = append(rest, e)
+			continue
+		}
+		if i, ok := at[keyOf(&e)]; ok {
+			state[i] = e
+			continue
+		}
+		at[keyOf(&e)] = len(state)
+		state = append(state, e)
+	}
+	b.State, b.Events = state, rest
+}
+
+// catchUp drops state events that are older than what /state gave: those for
+// whose key the event it gave comes later in the same batch.
+func (r *syncRoom) catchUp(b *matrixrtc.Batch) {
+	if len(r.read) == 0 {
+		return
+	}
+	var kept []matrixrtc.Event
+	later := map[stateKey]bool{} // the event that /state gave comes later
+	for i := len(b.Events) - 1; i >= 0; i-- {
+		e := b.Events[i]
+		if e.IsState() {
+			k := keyOf(&e)
+			if later[k] {
+				continue
+			}
+			if id, ok := r.read[k]; ok {
+				later[k] = id == e.ID
+			}
+		}
+		kept = append(kept, e)
+	}
+	slices.Reverse(kept)
+	b.Events = kept
+	for i := range kept {
+		if kept[i].IsState() {
+			delete(r.read, keyOf(&kept[i]))
+		}
+	}
+}
+
+// introduce puts the m.room.member events of senders of whom the receiver has
+// not been told before everything else.
+func (s *syncer) introduce(ctx context.Context, b *matrixrtc.Batch) error {
+	cache, told, unknown := &s.c.members, map[string]bool{}, map[string]bool{}
+	look := func(events []matrixrtc.Event) {
+		for i := range events {
+			e := &events[i]
+			switch {
+			case e.Type == matrixrtc.TypeRoomMember && e.IsState():
+				told[*e.StateKey] = true
+			case isMembership(e.Type):
+				if user := string(e.Sender); !told[user] && !cache.has(b.Room, user) {
+					unknown[user] = true
+				}
+			}
+		}
+	}
+	people := func(e matrixrtc.Event) bool { return e.Type == matrixrtc.TypeRoomMember }
+	slices.SortStableFunc(b.State, func(x, y matrixrtc.Event) int {
+		switch {
+		case people(x) == people(y):
+			return 0
+		case people(x):
+			return -1
+		}
+		return 1
+	})
+	look(b.State)
+	look(b.Events)
+	look(b.Sticky)
+	if len(unknown) > 0 {
+		members, err := s.c.fetchMembers(ctx, b.Room, unknown)
+		if err != nil {
+			return err
+		}
+		b.State = append(members, b.State...)
+	}
+	for user := range unknown {
+		told[user] = true
+	}
+	cache.add(b.Room, slices.Collect(maps.Keys(told))...)
+	return nil
+}
