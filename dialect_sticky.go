@@ -74,14 +74,14 @@ const (
 // stickyContent is the union of what the sticky dialects put into an event.
 type stickyContent struct {
 	problems
-	slot, application, reason       jsonscan.Value
-	rtcTransports, transports       jsonscan.Value
-	stableKey, unstableKey          jsonscan.Value
-	id, user, device, membership    jsonscan.Value
-	claimedUser, claimedDevice      jsonscan.Value
-	published, canSubscribe, intent jsonscan.Value
-	appType                         string
-	memberSeen                      bool
+	slot, application, reason    jsonscan.Value
+	rtcTransports, transports    jsonscan.Value
+	stableKey, unstableKey       jsonscan.Value
+	id, user, device, membership jsonscan.Value
+	claimedUser, claimedDevice   jsonscan.Value
+	intent                       jsonscan.Value
+	appType                      string
+	memberSeen                   bool
 }
 
 func readSticky(content []byte) *stickyContent {

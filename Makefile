@@ -1,0 +1,60 @@
+# The targets are the steps of .ci/run. `make demo` and `make test` need Go and
+# make; everything else they need they say.
+
+GO ?= go
+# One setting for every build: no C, so that binaries are static and a second
+# target finds the first one's work in the cache.
+export CGO_ENABLED = 0
+
+# Packages that link the embedded SFU. LiveKit leaks goroutines and has
+# process-wide state, so these are tested without the race detector.
+SFU = ./server ./server/sfu ./cmd/... ./internal/stage/... ./e2e/... ./examples/...
+REST = $(shell $(GO) list ./... | grep -vE '/(server|server/sfu|cmd/.*|internal/stage.*|e2e.*|examples/.*)$$')
+# The race detector needs a C compiler.
+RACE = $(if $(shell command -v cc),CGO_ENABLED=1 $(GO) test -race,$(GO) test)
+PURE = . ./internal/canonical ./internal/jsonscan ./keeper
+LINT = $(GO) tool -modfile=tools/go.mod staticcheck
+
+TESTFLAGS ?=
+FUZZTIME ?= 30s
+
+.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench fuzz check
+
+demo:
+	$(GO) run ./cmd/matrixrtc demo $(ARGS)
+
+test: test-rest test-sfu
+
+test-rest:
+	$(RACE) -timeout 10m $(TESTFLAGS) $(REST)
+
+test-sfu:
+	$(GO) test -timeout 15m $(TESTFLAGS) $(SFU)
+
+build:
+	$(GO) build -o bin/matrixrtc ./cmd/matrixrtc
+
+check: fmt vet lint wasm
+
+fmt:
+	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint:
+	$(LINT) ./...
+
+# The pure packages must also build for a browser.
+wasm:
+	GOOS=js GOARCH=wasm $(GO) vet $(PURE)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem . ./internal/...
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
+	    echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) $$(dirname $$f); \
+	  done; done

@@ -1,0 +1,218 @@
+// Package walls holds the import rules of the project, as a test: who may know
+// whom. A rule that must change changes here, with its reason in
+// docs/decisions.
+package walls
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/matrixrtc-go/matrixrtc"
+
+// importers says who may import a package of ours ("" is the root package).
+// A package that is not listed may be imported by nobody. A name that ends in
+// "/..." stands for everything below it.
+var importers = map[string][]string{
+	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "examples/..."},
+	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e"},
+	"internal/jsonscan":   {"", "homeserver", "internal/eventfile"},
+	"frame":               {"livekit", "cmd/..."},
+	"media":               {"livekit", "mesh", "client", "rtctest", "internal/samples", "internal/stage", "internal/follow", "cmd/...", "e2e", "examples/..."},
+	"keeper":              {"client"},
+	"livekit":             {"cmd/...", "internal/stage", "e2e", "examples/..."},
+	"mesh":                {"cmd/...", "internal/stage", "e2e"},
+	"client":              {"cmd/...", "internal/stage", "internal/follow", "e2e", "examples/..."},
+	"homeserver":          {"cmd/...", "internal/stage", "e2e", "examples/..."},
+	"rtctest":             {"e2e"},
+	"server":              {"cmd/...", "internal/stage", "e2e"},
+	"server/auth":         {"server", "e2e"},
+	"server/sfu":          {"server", "e2e"},
+	"server/web":          {"server", "cmd/...", "internal/stage", "e2e"},
+	"internal/authapi":    {"livekit", "server/auth"},
+	"internal/lklog":      {"livekit", "server/sfu"},
+	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e"},
+	"internal/eventfile":  {"cmd/..."},
+	"internal/follow":     {"cmd/...", "internal/stage"},
+	"internal/completion": {"cmd/..."},
+	"internal/devstack":   {"internal/stage", "cmd/...", "e2e"},
+	"internal/samples":    {"rtctest", "internal/stage", "cmd/...", "e2e", "examples/..."},
+	"internal/stage":      {"cmd/...", "e2e"},
+}
+
+// testsMayAlso lists what the tests of any package may import beyond that.
+var testsMayAlso = []string{"rtctest", "internal/devstack", "internal/samples", "internal/report"}
+
+// thirdParty says who may import a module of somebody else.
+var thirdParty = map[string][]string{
+	"github.com/livekit/livekit-server": {"server/sfu"},
+	"maunium.net/go/mautrix":            {"homeserver"},
+	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu"},
+	"github.com/chromedp":               {},
+	"github.com/alecthomas/kong":        {"cmd/matrixrtc", "internal/completion"},
+}
+
+// pure packages: no I/O, clock, chance, goroutine or log, not even through
+// what they import.
+var (
+	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan"}
+	neverDeps  = []string{"net", "os/exec", "log", "math/rand", "crypto/rand"}
+	neverOwn   = []string{"os", "io/fs", "sync", "syscall"}
+	neverCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
+)
+
+type pkg struct {
+	ImportPath, Dir                    string
+	GoFiles                            []string
+	Imports, TestImports, XTestImports []string
+	Deps                               []string
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports,Deps", module+"/...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func short(path string) (name string, ours bool) {
+	rest, ok := strings.CutPrefix(path, module)
+	return strings.TrimPrefix(rest, "/"), ok
+}
+
+func allowed(who string, list []string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		if dir, ok := strings.CutSuffix(entry, "/..."); ok {
+			return who == dir || strings.HasPrefix(who, dir+"/")
+		}
+		return who == entry
+	})
+}
+
+func TestWhoImportsWhom(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		who, _ := short(p.ImportPath)
+		for _, imp := range p.Imports {
+			check(t, who, imp, false)
+		}
+		for _, imp := range slices.Concat(p.TestImports, p.XTestImports) {
+			check(t, who, imp, true)
+		}
+	}
+}
+
+func check(t *testing.T, who, imp string, test bool) {
+	t.Helper()
+	if name, ours := short(imp); ours {
+		list, known := importers[name]
+		switch {
+		case name == who, allowed(who, list):
+		case test && slices.Contains(testsMayAlso, name):
+		case !known:
+			t.Errorf("%q imports %q, which no wall knows: add it to importers with those who may", who, name)
+		default:
+			t.Errorf("%q imports %q; only %q may", who, name, list)
+		}
+		return
+	}
+	for prefix, list := range thirdParty {
+		if imp != prefix && !strings.HasPrefix(imp, prefix+"/") || allowed(who, list) {
+			continue
+		}
+		if test && prefix == "github.com/chromedp" {
+			continue // browser tests
+		}
+		t.Errorf("%q imports %q; only %q may", who, imp, list)
+	}
+}
+
+func TestPurePackages(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		who, _ := short(p.ImportPath)
+		if !slices.Contains(pure, who) {
+			continue
+		}
+		for _, dep := range p.Deps {
+			for _, bad := range neverDeps {
+				if dep == bad || strings.HasPrefix(dep, bad+"/") {
+					t.Errorf("%q is pure and depends on %q", who, dep)
+				}
+			}
+			if _, ours := short(dep); !ours && strings.Contains(strings.Split(dep, "/")[0], ".") {
+				t.Errorf("%q is pure and depends on the third-party package %q", who, dep)
+			}
+		}
+		for _, imp := range p.Imports {
+			if slices.Contains(neverOwn, imp) {
+				t.Errorf("%q is pure and imports %q", who, imp)
+			}
+		}
+		for _, file := range p.GoFiles {
+			noClock(t, filepath.Join(p.Dir, file))
+		}
+	}
+}
+
+// noClock fails for calls that read a clock or wait, and for go statements.
+func noClock(t *testing.T, file string) {
+	t.Helper()
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			t.Errorf("%s: a pure package starts no goroutine", fset.Position(n.Pos()))
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(neverCalls, n.Sel.Name) {
+				t.Errorf("%s: a pure package does not call time.%s: pass now in", fset.Position(n.Pos()), n.Sel.Name)
+			}
+		}
+		return true
+	})
+}
+
+// TestEveryPackageIsDocumented: a newcomer reads the package comment first.
+func TestEveryPackageIsDocumented(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		documented := slices.ContainsFunc(p.GoFiles, func(file string) bool {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			return err == nil && f.Doc != nil
+		})
+		if !documented {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
