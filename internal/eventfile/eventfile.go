@@ -122,7 +122,7 @@ func (d *decoder) object(raw []byte) bool {
 	if !hasTopLevel(raw, "type") {
 		return d.answer(raw)
 	}
-	e, ok, more := d.event(raw, d.room)
+	e, ok, more := d.event(raw, "")
 	if !ok {
 		return more
 	}
@@ -151,11 +151,11 @@ func (d *decoder) answer(raw []byte) bool {
 		}
 		return d.problem("", "this is neither an event (it has no type) nor an answer of /state, /messages or /sync")
 	}
-	state, ok := d.events(a.State, d.room)
+	state, ok := d.events(a.State, "")
 	if !ok {
 		return false
 	}
-	timeline, ok := d.events(slices.Concat(a.Chunk, a.Messages, a.Events), d.room)
+	timeline, ok := d.events(slices.Concat(a.Chunk, a.Messages, a.Events), "")
 	if !ok {
 		return false
 	}
@@ -216,6 +216,8 @@ func (d *decoder) events(raws []json.RawMessage, room matrixrtc.RoomID) (out []m
 	return out, true
 }
 
+// event parses an event of the room, or of the one that it says itself if room
+// is "".
 func (d *decoder) event(raw []byte, room matrixrtc.RoomID) (e matrixrtc.Event, ok, more bool) {
 	e, err := matrixrtc.ParseEvent(raw, room)
 	var invalid *matrixrtc.InvalidError
@@ -229,6 +231,8 @@ func (d *decoder) event(raw []byte, room matrixrtc.RoomID) (e matrixrtc.Event, o
 		return e, false, true
 	case err != nil:
 		return e, false, d.problem(e.ID, err.Error())
+	case e.Room == "" && d.room != "":
+		e.Room = d.room
 	case e.Room == "":
 		return e, false, d.problem(e.ID, "the event does not say its room: name it with --room")
 	}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/follow"
+	"github.com/matrixrtc-go/matrixrtc/internal/samples"
+	"github.com/matrixrtc-go/matrixrtc/media"
+)
+
+// JoinCmd joins a call.
+type JoinCmd struct {
+	Room        string        `arg:"" name:"room" help:"The room: !id or #alias. The account has to be in it."`
+	Publish     []string      `short:"p" placeholder:"WHAT" sep:"none" words:"tone,picture" file:"" help:"What to send: tone, picture, a .ogg file with Opus or a .ivf file with VP8. Can be repeated."`
+	Slot        string        `placeholder:"NAME" help:"The slot's name, or the call id; without it, the call of the room."`
+	Application string        `default:"m.call" help:"What the session is for."`
+	Dialect     string        `enum:"call,draft" default:"call" help:"How the membership is written: call, as deployed clients read it, or draft."`
+	Intent      string        `placeholder:"KIND" help:"What you mean to send: audio or video. Without it, what --publish says."`
+	Transport   string        `placeholder:"URL" help:"The LiveKit service to send through; without it, what the homeserver offers."`
+	ClearMedia  bool          `help:"Join an encrypted room although the media is not encrypted."`
+	Expires     time.Duration `placeholder:"DURATION" help:"How long others count us without hearing of us again; without it 4h."`
+	For         time.Duration `placeholder:"DURATION" help:"Leave after this long, like 30s; without it, with Ctrl-C."`
+	JSON        bool          `short:"j" help:"Print JSON Lines, as docs/cli.md describes them."`
+	accountFlags
+}
+
+// Help is shown by --help.
+func (*JoinCmd) Help() string {
+	return `Says who is there and what media arrives, sends what --publish names, and leaves on Ctrl-C. A second Ctrl-C ends the program at once: others then see us until our membership runs out.
+
+Examples:
+
+	matrixrtc join '#daily:example.org'
+	matrixrtc join '#daily:example.org' --publish tone --publish picture
+	matrixrtc join '!abc:example.org' --publish talk.ogg --for 1m --json
+	matrixrtc join '!abc:example.org' --slot standup --intent audio
+	matrixrtc join '!abc:example.org' --transport https://rtc.example.org/livekit/jwt`
+}
+
+// Run joins and stays until Ctrl-C.
+func (c *JoinCmd) Run(ctx context.Context, a *app) error {
+	sources, err := c.sources()
+	defer closeSources(sources)
+	if err != nil {
+		return err
+	}
+	hs, err := c.open(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer hs.Close()
+	id, err := resolveRoom(ctx, hs, c.Room)
+	if err != nil {
+		return err
+	}
+	cl := client.New(hs, &client.Options{Logger: a.log, Connectors: connectors(a, hs)})
+	defer closeClient(ctx, a, cl)
+	room, err := cl.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	call, err := room.Join(ctx, c.options(sources))
+	if errors.Is(err, client.ErrEncrypted) {
+		return fmt.Errorf("%s is encrypted, and this program cannot encrypt media yet: anybody who runs the SFU could listen; --clear-media joins all the same: %w", id, err)
+	}
+	if err != nil {
+		return err
+	}
+	if c.For > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, c.For)
+		defer stop()
+	}
+	out := newJoinOutput(a, c.JSON)
+	err = follow.Join(ctx, call, &follow.JoinOptions{Sources: sources, Every: out.every()}, out.emit)
+	out.end()
+	return err
+}
+
+func (c *JoinCmd) options(sources []media.Source) *client.JoinOptions {
+	o := &client.JoinOptions{
+		Dialect:     map[string]matrixrtc.Dialect{"call": matrixrtc.Call, "draft": matrixrtc.Draft}[c.Dialect],
+		Application: matrixrtc.Application{Type: c.Application},
+		Intent:      c.Intent,
+		ClearMedia:  c.ClearMedia,
+		Expires:     c.Expires,
+	}
+	if c.Slot != "" {
+		o.Slot = matrixrtc.MakeSlotID(c.Application, c.Slot)
+	}
+	if c.Transport != "" {
+		o.Transports = []matrixrtc.Transport{matrixrtc.LiveKitTransport(c.Transport, "")}
+	}
+	for _, s := range sources {
+		if c.Intent == "" && (o.Intent == "" || s.Kind() == media.Video) {
+			o.Intent = string(s.Kind())
+		}
+	}
+	return o
+}
+
+// sources opens what is to be sent, before anybody is told that we come.
+func (c *JoinCmd) sources() ([]media.Source, error) {
+	var out []media.Source
+	for _, name := range c.Publish {
+		switch name {
+		case "tone":
+			out = append(out, samples.Tone(true))
+		case "picture":
+			out = append(out, samples.Picture(true))
+		default:
+			f, err := samples.Open(name)
+			if err != nil {
+				return out, &usageError{fmt.Errorf("--publish %s: %w", name, err)}
+			}
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+func closeSources(sources []media.Source) {
+	for _, s := range sources {
+		if c, ok := s.(io.Closer); ok {
+			_ = c.Close() // only read from
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/matrixrtc-go/matrixrtc/internal/report"
+	"golang.org/x/term"
+)
+
+// commands is the command line as kong reads it.
+type commands struct {
+	Demo DemoCmd `cmd:"" help:"Show a real call between real participants on this machine."`
+
+	Login  LoginCmd  `cmd:"" help:"Log in at a homeserver and remember the device." group:"account"`
+	Logout LogoutCmd `cmd:"" help:"End the device at the homeserver and forget it." group:"account"`
+
+	Sessions SessionsCmd `cmd:"" help:"List the sessions of a room or of a file of events." group:"calls"`
+	Watch    WatchCmd    `cmd:"" help:"Print one line for every change of a room's sessions." group:"calls"`
+	Join     JoinCmd     `cmd:"" help:"Join a call: see who is there, send and receive media." group:"calls"`
+
+	Serve ServeCmd `cmd:"" help:"Run the site beside a homeserver: SFU, authorization, status page." group:"site"`
+
+	Version    VersionCmd    `cmd:"" help:"Print what this program is made of." group:"other"`
+	Completion CompletionCmd `cmd:"" help:"Print the completion script of a shell." group:"other"`
+
+	Help     helpFlag `short:"h" help:"Show help, with examples."`
+	LogLevel string   `name:"log-level" enum:"debug,info,warn,error" default:"warn" from:"MATRIXRTC_LOG_LEVEL" help:"What is logged to stderr: debug, info, warn or error."`
+}
+
+const description = "MatrixRTC from the command line: join, watch and serve calls on Matrix."
+
+var groups = kong.Groups{
+	"account": "Account:",
+	"calls":   "Calls:",
+	"site":    "Site:",
+	"other":   "Other:",
+	"as":      "As whom:",
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// app is what every command gets besides its flags.
+type app struct {
+	streams
+	env   func(string) (string, bool)
+	log   *slog.Logger
+	tty   bool // out is a terminal
+	style *report.Style
+	kong  *kong.Kong
+}
+
+// run is the program. It returns the exit code; ctx ends when the user wants
+// the command to finish. It touches nothing of the process but what it is
+// given, so that tests run it as it is.
+func run(ctx context.Context, args []string, std streams, env func(string) (string, bool)) int {
+	a := &app{streams: std, env: env, tty: isTerminal(std.out, env)}
+	_, noColor := env("NO_COLOR")
+	a.style = &report.Style{Color: a.tty && !noColor}
+	err := a.run(ctx, args)
+	if err == nil || errors.Is(err, errHelpShown) {
+		return exitOK
+	}
+	code := exitCode(err)
+	if code == exitInterrupted {
+		fmt.Fprintln(a.err, "matrixrtc: interrupted")
+		return code
+	}
+	fmt.Fprintln(a.err, "matrixrtc:", plain(err))
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		name := "matrixrtc"
+		if parse.Context != nil && parse.Context.Selected() != nil {
+			name = parse.Context.Selected().FullPath()
+		}
+		fmt.Fprintf(a.err, "Run \"%s --help\" for examples.\n", name)
+	}
+	return code
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	var c commands
+	k, err := kong.New(&c, kong.Name("matrixrtc"), kong.Description(description), groups,
+		kong.Writers(a.out, a.err), kong.NoDefaultHelp(), kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 88}),
+		kong.ValueFormatter(helpValue), kong.Resolvers(a.environment()))
+	if err != nil {
+		return fmt.Errorf("the command line is built wrongly: %w", err)
+	}
+	a.kong = k
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := k.Parse(args)
+	if err != nil {
+		return err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return &usageError{err}
+	}
+	a.log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return parsed.Run(a)
+}
+
+// environment fills in flags from the variable that their tag "from" names.
+// kong's own tag reads the environment of the process, which tests share.
+func (a *app) environment() kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		name := flag.Tag.Get("from")
+		if name == "" {
+			return nil, nil
+		}
+		if v, ok := a.env(name); ok && v != "" {
+			return v, nil
+		}
+		return nil, nil
+	})
+}
+
+// plain makes an error one line that is safe for a terminal.
+func plain(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	for i := range lines {
+		lines[i] = report.CleanLine(lines[i])
+	}
+	return strings.Join(lines, "\n  ")
+}
+
+// width is how many columns the terminal has, 80 if that is not known.
+func (a *app) width() int {
+	if f, ok := a.out.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return 80
+}
+
+func isTerminal(w io.Writer, env func(string) (string, bool)) bool {
+	f, ok := w.(*os.File)
+	if t, _ := env("TERM"); t == "dumb" {
+		return false
+	}
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/eventfile"
+	"github.com/matrixrtc-go/matrixrtc/internal/report"
+)
+
+// SessionsCmd lists the sessions of a room or of a file.
+type SessionsCmd struct {
+	Source string `arg:"" name:"room|file|-" file:"" help:"A room (!id or #alias), a file of events, or - for stdin."`
+	At     string `placeholder:"TIME" help:"Files only: the sessions as they were then. Milliseconds since 1970 or like 2026-01-31T12:00:00Z; default now."`
+	Slots  string `enum:"required,if_present,ignore" default:"if_present" help:"What slot events mean: required, if_present or ignore."`
+	Room   string `placeholder:"ROOM" help:"Files only: the room of events that do not say theirs."`
+	JSON   bool   `short:"j" help:"Print the JSON document that docs/cli.md describes."`
+	accountFlags
+}
+
+// Help is shown by --help.
+func (*SessionsCmd) Help() string {
+	return `A session is computed from what each device says of itself in the room. With a file this needs no network and no login: JSON Lines, an array of events, or the answer of /state, /messages or /sync, also several after each other. What cannot be read is listed and left out.
+
+Examples:
+
+	matrixrtc sessions '!abc:example.org'
+	matrixrtc sessions '#daily:example.org' --json
+	matrixrtc sessions events.jsonl --at 2026-01-31T12:00:00Z
+	curl -sH "Authorization: Bearer $T" "$HS/_matrix/client/v3/rooms/$R/state" \
+	    | matrixrtc sessions -`
+}
+
+// Run lists the sessions.
+func (c *SessionsCmd) Run(ctx context.Context, a *app) error {
+	opts := &matrixrtc.RoomOptions{Slots: slotPolicies[c.Slots]}
+	var doc report.Sessions
+	var err error
+	if isRoom(c.Source) {
+		doc, err = c.ofRoom(ctx, a, opts)
+	} else {
+		doc, err = c.ofFile(ctx, a, opts)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(a.out, doc)
+	}
+	return report.WriteSessions(a.out, doc, a.style)
+}
+
+var slotPolicies = map[string]matrixrtc.SlotPolicy{
+	"required":   matrixrtc.SlotsRequired,
+	"if_present": matrixrtc.SlotsIfPresent,
+	"ignore":     matrixrtc.SlotsIgnore,
+}
+
+// isRoom tells a room from a file: room ids and aliases start with a sign that
+// few file names start with (and ./ helps those).
+func isRoom(s string) bool { return strings.HasPrefix(s, "!") || strings.HasPrefix(s, "#") }
+
+func (c *SessionsCmd) ofRoom(ctx context.Context, a *app, opts *matrixrtc.RoomOptions) (report.Sessions, error) {
+	if c.At != "" || c.Room != "" {
+		return report.Sessions{}, &usageError{errors.New("--at and --room are for files: a homeserver tells what is true now")}
+	}
+	hs, err := c.open(ctx, a)
+	if err != nil {
+		return report.Sessions{}, err
+	}
+	defer hs.Close()
+	id, err := resolveRoom(ctx, hs, c.Source)
+	if err != nil {
+		return report.Sessions{}, err
+	}
+	cl := client.New(hs, &client.Options{Logger: a.log, Room: opts})
+	defer closeClient(ctx, a, cl)
+	room, err := cl.Open(ctx, id)
+	if err != nil {
+		return report.Sessions{}, err
+	}
+	var doc report.Sessions
+	if !room.Read(func(r *matrixrtc.Room) { doc = report.SessionsOf(time.Now(), nil, r) }) {
+		return doc, client.ErrClosed
+	}
+	return doc, nil
+}
+
+func (c *SessionsCmd) ofFile(ctx context.Context, a *app, opts *matrixrtc.RoomOptions) (report.Sessions, error) {
+	at := time.Now()
+	if c.At != "" {
+		var err error
+		if at, err = parseTime(c.At); err != nil {
+			return report.Sessions{}, err
+		}
+	}
+	in := a.in
+	if c.Source != "-" {
+		f, err := os.Open(c.Source)
+		if errors.Is(err, fs.ErrNotExist) {
+			return report.Sessions{}, &usageError{fmt.Errorf("%w; a room starts with ! or #, anything else is a file", err)}
+		} else if err != nil {
+			return report.Sessions{}, &usageError{err}
+		}
+		defer f.Close()
+		in = f
+	}
+	fold := eventfile.NewFold(at, &eventfile.FoldOptions{Room: opts, CutOff: c.At != ""})
+	for batch, err := range eventfile.Read(interruptible{ctx, in}, &eventfile.Options{Room: matrixrtc.RoomID(c.Room)}) {
+		if ctx.Err() != nil {
+			return report.Sessions{}, ctx.Err()
+		}
+		if err = fold.Add(batch, err); err != nil {
+			return report.Sessions{}, &usageError{fmt.Errorf("%s: %w", c.Source, err)}
+		}
+	}
+	rooms, problems := fold.End()
+	if len(rooms) == 0 && len(problems) > 0 {
+		return report.Sessions{}, &usageError{fmt.Errorf("%s holds no Matrix events: %w", c.Source, problems[0])}
+	}
+	input := make([]report.Input, len(problems))
+	for i, p := range problems {
+		input[i] = report.Input{Line: p.Line, Event: p.Event, Problem: p.Text}
+	}
+	return report.SessionsOf(at, input, rooms...), nil
+}
+
+// parseTime reads milliseconds since 1970 or RFC 3339.
+func parseTime(s string) (time.Time, error) {
+	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return time.UnixMilli(ms), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return t, &usageError{fmt.Errorf("--at %q is neither milliseconds since 1970 nor a time like 2026-01-31T12:00:00Z", s)}
+	}
+	return t, nil
+}
+
+// interruptible ends a read when ctx ends. A read from a terminal or a pipe
+// cannot be taken back: its goroutine stays behind until the process ends,
+// which is right after.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	buf := make([]byte, len(p))
+	go func() {
+		n, err := i.r.Read(buf)
+		done <- result{n, err}
+	}()
+	select {
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	case r := <-done:
+		return copy(p, buf[:r.n]), r.err
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/follow"
+	"github.com/matrixrtc-go/matrixrtc/internal/report"
+)
+
+// WatchCmd prints the changes of a room's sessions.
+type WatchCmd struct {
+	Room  string        `arg:"" name:"room" help:"The room: !id or #alias. The account has to be in it."`
+	Slots string        `enum:"required,if_present,ignore" default:"if_present" help:"What slot events mean: required, if_present or ignore."`
+	For   time.Duration `placeholder:"DURATION" help:"Stop after this long, like 90s; without it, with Ctrl-C."`
+	JSON  bool          `short:"j" help:"Print JSON Lines, as docs/cli.md describes them."`
+	accountFlags
+}
+
+// Help is shown by --help.
+func (*WatchCmd) Help() string {
+	return `The first lines say who is there now, then one line follows per change. While the homeserver cannot be reached it says so, keeps trying, and afterwards tells what happened meanwhile.
+
+Examples:
+
+	matrixrtc watch '#daily:example.org'
+	matrixrtc watch '!abc:example.org' --account @bot:example.org --for 10m
+	matrixrtc watch '#daily:example.org' --json | jq -r 'select(.change == "member_joined") | .member.user_id'`
+}
+
+// Run watches until Ctrl-C.
+func (c *WatchCmd) Run(ctx context.Context, a *app) error {
+	hs, err := c.open(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer hs.Close()
+	id, err := resolveRoom(ctx, hs, c.Room)
+	if err != nil {
+		return err
+	}
+	cl := client.New(hs, &client.Options{Logger: a.log, Room: &matrixrtc.RoomOptions{Slots: slotPolicies[c.Slots]}})
+	defer closeClient(ctx, a, cl)
+	room, err := cl.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.For > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, c.For)
+		defer stop()
+	}
+	return follow.Watch(ctx, room, a.lines(c.JSON))
+}
+
+// lines prints changes: JSON Lines, or lines for people.
+func (a *app) lines(asJSON bool) func(report.Change) error {
+	if asJSON {
+		e := json.NewEncoder(a.out)
+		e.SetEscapeHTML(false)
+		return func(c report.Change) error { return e.Encode(c) }
+	}
+	return func(c report.Change) error {
+		_, err := fmt.Fprintln(a.out, report.Line(c, a.style))
+		return err
+	}
+}
+
+// resolveRoom finds the room that is meant.
+func resolveRoom(ctx context.Context, hs *homeserver.Client, name string) (matrixrtc.RoomID, error) {
+	if !isRoom(name) {
+		return "", &usageError{fmt.Errorf("%q is not a room: a room id starts with ! and an alias with # (quote them, for the shell)", name)}
+	}
+	return hs.Resolve(ctx, name)
+}
+
+// closeTimeout bounds what is left to do after a command is over.
+const closeTimeout = 10 * time.Second
+
+// closeClient closes a client although ctx may have ended.
+func closeClient(ctx context.Context, a *app, cl *client.Client) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer stop()
+	if err := cl.Close(ctx); err != nil && !errors.Is(err, client.ErrClosed) {
+		a.log.Warn("close", "err", err)
+	}
+}
