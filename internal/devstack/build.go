@@ -29,9 +29,10 @@ var (
 
 // Errors of BuildDendrite. Each comes wrapped in a sentence that says what to do.
 var (
-	// ErrNoGo: the go command is not on PATH.
-	ErrNoGo = errors.New("the go command was not found")
-	// ErrCache: the cache directory is unknown or cannot be written.
+	// ErrNoGo: there is no go command on PATH, or it is too old.
+	ErrNoGo = errors.New("no usable go command")
+	// ErrCache: our cache directory or one of Go's is unknown or cannot be
+	// written.
 	ErrCache = errors.New("the cache directory cannot be used")
 	// ErrDownload: modules could not be fetched; mostly: the machine is offline.
 	ErrDownload = errors.New("the modules of Dendrite cannot be downloaded")

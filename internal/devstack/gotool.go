@@ -50,7 +50,7 @@ func (b *build) compile(ctx context.Context, goCmd, dir string) error {
 			return true
 		})
 	if err != nil {
-		return fmt.Errorf("%w: %w; this is needed once, so connect the machine and try again (GOPROXY says where from), or set %s to a dendrite binary", ErrDownload, err, DendriteEnv)
+		return goError(err, ErrDownload, "this is needed once: connect the machine and try again (GOPROXY says where the modules come from)")
 	}
 
 	compiled := 0
@@ -70,9 +70,33 @@ func (b *build) compile(ctx context.Context, goCmd, dir string) error {
 			return true
 		})
 	if err != nil {
-		return fmt.Errorf("%w: %w; if the disk is full (about 1 GB is needed in Go's caches), make room; or set %s to a dendrite binary", ErrBuild, err, DendriteEnv)
+		return goError(err, ErrBuild, "if it is not the compiler's mistake, try again")
 	}
 	return nil
+}
+
+// goError says what a failure of the go command means: what usually goes wrong
+// at this stage, unless its words tell otherwise.
+func goError(err, usual error, advice string) error {
+	kind := usual
+	for _, known := range []struct {
+		words  string
+		kind   error
+		advice string
+	}{
+		{"requires go >=", ErrNoGo, "install Go " + minGo + " or newer (https://go.dev/dl)"},
+		{"no space left on device", ErrCache, "make room: Go's caches need about 1 GB (go env GOCACHE GOMODCACHE)"},
+		{"permission denied", ErrCache, "make Go's caches writable (go env GOCACHE GOMODCACHE)"},
+		{"read-only file system", ErrCache, "move Go's caches to where they can be written (GOCACHE, GOMODCACHE)"},
+		{"is not defined", ErrCache, "set HOME, or GOCACHE and GOMODCACHE"},
+		{"GOPATH not set", ErrCache, "set HOME, or GOCACHE and GOMODCACHE"},
+	} {
+		if strings.Contains(err.Error(), known.words) {
+			kind, advice = known.kind, known.advice
+			break
+		}
+	}
+	return fmt.Errorf("%w: %w; %s; or set %s to a dendrite binary", kind, err, advice, DendriteEnv)
 }
 
 // countModules counts the modules whose files, not only whose go.mod, a go.sum
@@ -95,7 +119,7 @@ func lookGo(env []string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%w on PATH: the homeserver is built once, from source; install Go %s or newer (https://go.dev/dl) and add its bin directory to PATH, or set %s to a dendrite binary",
+	return "", fmt.Errorf("%w is on PATH: the homeserver is built once, from source; install Go %s or newer (https://go.dev/dl) and add its bin directory to PATH, or set %s to a dendrite binary",
 		ErrNoGo, minGo, DendriteEnv)
 }
 

@@ -121,6 +121,7 @@ func (hs *Homeserver) end(ask func(*exec.Cmd), grace time.Duration) {
 		return
 	}
 	hs.child.stop(ask, grace)
+	hs.client.CloseIdleConnections()
 	hs.logger.Debug("homeserver ended", "server", hs.serverName)
 }
 
@@ -168,6 +169,7 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 	}
 	ln.Close()
 
+	hs.log.reset()
 	argv := hs.command(port)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir, hs.log, hs.log
@@ -185,6 +187,9 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 		logs := hs.Logs()
 		if died && portTaken(logs) {
 			return taken()
+		}
+		if logs == "" {
+			return fmt.Errorf("starting %s on %s: %w; it wrote nothing", hs.name, address, err)
 		}
 		return fmt.Errorf("starting %s on %s: %w; its last words:\n%s", hs.name, address, err, lastLines(logs, 12))
 	}

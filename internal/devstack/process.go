@@ -91,6 +91,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// reset forgets everything.
+func (t *tail) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf, t.cut = t.buf[:0], false
+}
+
 // String is what was kept, from the first whole line on.
 func (t *tail) String() string {
 	t.mu.Lock()
