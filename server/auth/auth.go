@@ -214,6 +214,13 @@ func CheckFullAccess(names []string) error {
 	return errors.Join(errs...)
 }
 
+// CheckServerName says what is wrong with a Matrix server name, nil if nothing
+// is.
+func CheckServerName(name string) error {
+	_, err := parseServerName(name)
+	return err
+}
+
 // CheckOverride says what is wrong with one override, nil if nothing is.
 func CheckOverride(name, base string) error {
 	if _, err := parseServerName(name); err != nil {

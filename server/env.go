@@ -1,0 +1,163 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// variables are the environment variables that set one text each. Where two
+// set the same key, the later one wins.
+var variables = []struct{ name, key string }{
+	{"LIVEKIT_URL", "sfu.url"},
+	{"LIVEKIT_KEY", "sfu.key"},
+	{"LIVEKIT_KEY_FROM_FILE", "sfu.key_file"},
+	{"LIVEKIT_SECRET", "sfu.secret"},
+	{"LIVEKIT_SECRET_FROM_FILE", "sfu.secret_file"},
+	{"LIVEKIT_KEY_FILE", "sfu.keys_file"},
+	{"LIVEKIT_JWT_BIND", "listen"},
+	{"LIVEKIT_LOG_LEVEL", "log_level"},
+	{"NODE_IP", "media.address"},
+	{"MATRIXRTC_LISTEN", "listen"},
+	{"MATRIXRTC_PUBLIC_URL", "public_url"},
+	{"MATRIXRTC_ADMIN_LISTEN", "admin.listen"},
+	{"MATRIXRTC_ADMIN_TOKEN", "admin.token"},
+	{"MATRIXRTC_ADMIN_TOKEN_FILE", "admin.token_file"},
+	{"MATRIXRTC_SERVER_NAME", "homeserver.server_name"},
+	{"MATRIXRTC_HOMESERVER_URL", "homeserver.url"},
+	{"MATRIXRTC_LOG_LEVEL", "log_level"},
+}
+
+// replaces lists the settings of a weaker layer that a setting does away with:
+// they are other ways to say the same.
+var replaces = map[string][]string{
+	"sfu.key":          {"sfu.key_file", "sfu.keys_file"},
+	"sfu.key_file":     {"sfu.key", "sfu.keys_file"},
+	"sfu.secret":       {"sfu.secret_file", "sfu.keys_file"},
+	"sfu.secret_file":  {"sfu.secret", "sfu.keys_file"},
+	"sfu.keys_file":    {"sfu.key", "sfu.key_file", "sfu.secret", "sfu.secret_file"},
+	"admin.token":      {"admin.token_file"},
+	"admin.token_file": {"admin.token"},
+}
+
+// missing are variables of lk-jwt-service and LiveKit whose capability is not
+// here, and what to do about it.
+var missing = map[string]string{
+	"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS":     "delayed leaves cannot be delegated yet",
+	"LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS": "room membership is not watched yet",
+	"LIVEKIT_REDIS_URL":                         "delayed leaves cannot be delegated yet, so nothing needs to be stored",
+	"LIVEKIT_REDIS_PASSWORD":                    "delayed leaves cannot be delegated yet, so nothing needs to be stored",
+	"LIVEKIT_AS_TOKEN":                          "the site cannot be an application service yet",
+	"LIVEKIT_HS_TOKEN":                          "the site cannot be an application service yet",
+	"LIVEKIT_AS_REGISTRATION_FILE":              "the site cannot be an application service yet",
+	"LIVEKIT_HS_SERVER_NAME":                    "the site cannot be an application service yet",
+	"LIVEKIT_CS_API_URL_OVERRIDES":              "delayed leaves cannot be delegated yet; to say where a homeserver's federation API is, use homeserver_overrides",
+	"LIVEKIT_LOCAL_HOMESERVERS":                 "use LIVEKIT_FULL_ACCESS_HOMESERVERS",
+	"LIVEKIT_CONFIG":                            "put LiveKit's configuration into the livekit block of the file",
+	"LIVEKIT_KEYS":                              "use LIVEKIT_KEY and LIVEKIT_SECRET",
+	"LIVEKIT_TURN_CERT":                         "put LiveKit's configuration into the livekit block of the file",
+	"LIVEKIT_TURN_KEY":                          "put LiveKit's configuration into the livekit block of the file",
+	"REDIS_HOST":                                "put LiveKit's configuration into the livekit block of the file",
+}
+
+// ignored belong to other programs (the lk command line).
+var ignored = map[string]bool{"LIVEKIT_API_KEY": true, "LIVEKIT_API_SECRET": true}
+
+const insecureValue = "YES_I_KNOW_WHAT_I_AM_DOING"
+
+// applyEnv lays the environment over c. An empty variable counts as none.
+func (c *Config) applyEnv(environ []string) (warnings []string, problems []Problem) {
+	env := map[string]string{}
+	var names []string
+	for _, kv := range environ {
+		if name, value, _ := strings.Cut(kv, "="); value != "" {
+			env[name] = value
+			names = append(names, name)
+		}
+	}
+	c.applyTexts(env)
+	problems = c.applyOthers(env)
+
+	known := map[string]bool{
+		"LIVEKIT_JWT_PORT": true, "LIVEKIT_FULL_ACCESS_HOMESERVERS": true, "LIVEKIT_INSECURE_SKIP_VERIFY_TLS": true,
+	}
+	for _, v := range variables {
+		known[v.name] = true
+	}
+	for _, name := range names {
+		if why, ok := missing[name]; ok {
+			warnings = append(warnings, fmt.Sprintf("%s has no effect: %s", name, why))
+		} else if (strings.HasPrefix(name, "LIVEKIT_") || strings.HasPrefix(name, "MATRIXRTC_")) && !known[name] && !ignored[name] {
+			warnings = append(warnings, name+" has no effect: no such setting is known")
+		}
+	}
+	return warnings, problems
+}
+
+// applyTexts sets what the table of variables names.
+func (c *Config) applyTexts(env map[string]string) {
+	texts := c.texts()
+	for _, v := range variables {
+		if env[v.name] == "" {
+			continue
+		}
+		for _, key := range replaces[v.key] {
+			*texts[key] = ""
+		}
+	}
+	for _, v := range variables {
+		if value := env[v.name]; value != "" {
+			*texts[v.key] = value
+			c.setOrigin(v.key, v.name)
+		}
+	}
+	// Who comes from lk-jwt-service finds it where it was: on every interface.
+	if env["LIVEKIT_URL"] != "" && c.Listen == "" && env["LIVEKIT_JWT_PORT"] == "" {
+		c.Listen = ":8080"
+		c.setOrigin("listen", "default with LIVEKIT_URL")
+	}
+}
+
+// applyOthers sets what is not one text.
+func (c *Config) applyOthers(env map[string]string) (problems []Problem) {
+	bad := func(name, text string) { problems = append(problems, Problem{Where: name, Text: text}) }
+	if port := env["LIVEKIT_JWT_PORT"]; port != "" {
+		switch {
+		case env["LIVEKIT_JWT_BIND"] != "":
+			bad("LIVEKIT_JWT_PORT", "give LIVEKIT_JWT_BIND alone; it says the same and more")
+		case env["MATRIXRTC_LISTEN"] == "":
+			c.Listen = ":" + port
+			c.setOrigin("listen", "LIVEKIT_JWT_PORT")
+		}
+	}
+	if list := env["LIVEKIT_FULL_ACCESS_HOMESERVERS"]; list != "" {
+		c.FullAccess = splitList(list)
+		c.setOrigin("full_access_homeservers", "LIVEKIT_FULL_ACCESS_HOMESERVERS")
+	}
+	for _, pair := range splitList(env["LIVEKIT_CS_API_URL_OVERRIDES"]) {
+		if server, base, ok := strings.Cut(pair, "="); !ok || checkBase(base) != nil || checkName(server) != nil {
+			bad("LIVEKIT_CS_API_URL_OVERRIDES", "want server=https://…, separated by commas")
+			break
+		}
+	}
+	if v := env["LIVEKIT_INSECURE_SKIP_VERIFY_TLS"]; v != "" {
+		c.InsecureSkipVerify = v == insecureValue
+		if !c.InsecureSkipVerify {
+			bad("LIVEKIT_INSECURE_SKIP_VERIFY_TLS", "the only value is "+insecureValue)
+		}
+	}
+	if v := env["UDP_PORT"]; v != "" {
+		port, err := strconv.Atoi(v)
+		if err != nil {
+			bad("UDP_PORT", "want one port number; a range goes into the livekit block as rtc.udp_port")
+		}
+		c.Media.UDPPort = port
+		c.setOrigin("media.udp_port", "UDP_PORT")
+	}
+	return problems
+}
+
+// splitList reads names separated by commas or white space.
+func splitList(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
+}

@@ -1,0 +1,258 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/matrixrtc-go/matrixrtc/server/auth"
+	"github.com/matrixrtc-go/matrixrtc/server/sfu"
+)
+
+// ErrServed: Serve was called twice.
+var ErrServed = errors.New("this server has been served already; make a new one")
+
+// Options are optional; nil means the defaults.
+type Options struct {
+	// Logger nil discards.
+	Logger *slog.Logger
+	// Admin answers on the admin listener. Nil: there is no admin listener.
+	Admin http.Handler
+	// Drain is how long the end waits for participants to leave the embedded
+	// SFU by themselves. 0: 2 s; negative: not at all.
+	Drain time.Duration
+}
+
+// shutdownTimeout bounds how long requests under way may take at the end.
+const shutdownTimeout = 5 * time.Second
+
+// Server is a site. It is made by New and runs in Serve.
+type Server struct {
+	cfg    Config
+	opts   Options
+	log    *slog.Logger
+	token  Secret // of the admin listener
+	key    string // of the SFU; empty: the SFU makes one
+	secret Secret
+	served atomic.Bool
+	ready  chan struct{}
+
+	// Written before ready is closed, read after.
+	public, admin net.Addr
+	base          string
+	advertised    string
+}
+
+// New checks a configuration (the error is a *ConfigError) and reads the files
+// with secrets that it names. cfg is copied.
+func New(cfg *Config, opts *Options) (*Server, error) {
+	s := &Server{cfg: *cfg, ready: make(chan struct{})}
+	if opts != nil {
+		s.opts = *opts
+	}
+	s.log = s.opts.Logger
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	problems := s.cfg.problems()
+	if len(problems) > 0 {
+		return nil, &ConfigError{problems}
+	}
+	var err error
+	if s.key, s.secret, err = s.cfg.sfuKeys(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if s.token, err = s.cfg.adminToken(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if s.cfg.Listen == "" {
+		s.cfg.Listen = DefaultListen
+	}
+	if s.cfg.Admin.Listen == "" {
+		s.cfg.Admin.Listen = DefaultAdminListen
+	}
+	return s, nil
+}
+
+// Ready is closed when the site answers. It stays open if Serve fails before.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// PublicAddr is the address of the public listener, nil before Ready.
+func (s *Server) PublicAddr() net.Addr { return afterReady(s, &s.public) }
+
+// AdminAddr is the address of the admin listener, nil before Ready or without
+// one.
+func (s *Server) AdminAddr() net.Addr { return afterReady(s, &s.admin) }
+
+// URL is the public base URL, "" before Ready.
+func (s *Server) URL() string { return afterReady(s, &s.base) }
+
+// ServiceURL is the livekit_service_url of the site, "" before Ready.
+func (s *Server) ServiceURL() string {
+	if base := s.URL(); base != "" {
+		return base + jwtPrefix
+	}
+	return ""
+}
+
+// Advertised says where clients are told to send media, for people to read:
+// "192.0.2.1, udp 7882, tcp 7881", or the URL of the external SFU. "" before
+// Ready.
+func (s *Server) Advertised() string { return afterReady(s, &s.advertised) }
+
+// DiscoveryJSON is what belongs into .well-known/matrix/client of the
+// homeserver's name, nil before Ready.
+func (s *Server) DiscoveryJSON() []byte {
+	base := s.URL()
+	if base == "" {
+		return nil
+	}
+	out, err := json.MarshalIndent(s.wellKnown(base), "", "  ")
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func afterReady[T any](s *Server, field *T) (value T) {
+	select {
+	case <-s.ready:
+		return *field
+	default:
+		return value
+	}
+}
+
+// Serve runs the site until ctx ends or a part of it fails, and returns when
+// everything has ended: nil if that was because ctx ended. It can be called
+// once.
+func (s *Server) Serve(ctx context.Context) error {
+	if !s.served.CompareAndSwap(false, true) {
+		return ErrServed
+	}
+	publicL, err := listen("listen", s.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer publicL.Close()
+	var adminL net.Listener
+	if s.opts.Admin != nil && s.cfg.Admin.Listen != AdminOff {
+		if adminL, err = listen("admin.listen", s.cfg.Admin.Listen); err != nil {
+			return err
+		}
+		defer adminL.Close()
+	}
+	base := publicURL(s.cfg.PublicURL, publicL.Addr())
+	media, err := s.startMedia(ctx, base)
+	if err != nil {
+		return err
+	}
+	defer media.close()
+	service, err := s.newAuth(media)
+	if err != nil {
+		return err
+	}
+	defer service.Close()
+
+	group := newHTTPGroup(s.log)
+	group.serve(group.base, publicL, s.routes(service, media.handler, base))
+	if adminL != nil {
+		group.serve(group.streams, adminL, guardAdmin(s.opts.Admin, s.token))
+		s.admin = adminL.Addr()
+	}
+	s.public, s.base, s.advertised = publicL.Addr(), base, media.advertised
+	close(s.ready)
+	s.log.Info("site is up", "public", s.public, "url", base, "admin", s.admin, "media", media.advertised)
+
+	select {
+	case <-ctx.Done():
+	case err = <-group.failed:
+	case <-media.done:
+		err = errors.New("the SFU ended by itself")
+	}
+	s.log.Info("site is going down")
+	service.Close()
+	// Websockets end with the SFU, everything else by itself or at the limit.
+	var wg sync.WaitGroup
+	wg.Go(group.shutdown)
+	mediaErr := media.close()
+	wg.Wait()
+	return errors.Join(err, mediaErr)
+}
+
+// media is the SFU as the rest of the site sees it.
+type media struct {
+	url        string // websocket URL for clients
+	key        string
+	secret     Secret
+	rooms      auth.Rooms
+	handler    http.Handler // nil if external
+	advertised string
+	done       <-chan struct{} // nil if external
+	close      func() error    // may be called twice
+}
+
+func (s *Server) startMedia(ctx context.Context, base string) (*media, error) {
+	if s.cfg.SFU.URL != "" {
+		rooms := newExternalRooms(s.cfg.SFU.URL, s.key, s.secret)
+		return &media{
+			url: websocketURL(s.cfg.SFU.URL), key: s.key, secret: s.secret, rooms: rooms,
+			advertised: websocketURL(s.cfg.SFU.URL),
+			close:      func() error { rooms.close(); return nil },
+		}, nil
+	}
+	var block []byte
+	if s.cfg.LiveKit.Kind == yaml.MappingNode {
+		var err error
+		if block, err = yaml.Marshal(&s.cfg.LiveKit); err != nil {
+			return nil, fmt.Errorf("livekit block: %w", err)
+		}
+	}
+	lk, err := sfu.Start(ctx, &sfu.Config{
+		LiveKitYAML: block, Key: s.key, Secret: string(s.secret),
+		NodeIP: s.cfg.Media.Address, UDPPort: s.cfg.Media.UDPPort, TCPPort: s.cfg.Media.TCPPort,
+		Loopback: s.cfg.Media.Loopback, Drain: s.opts.Drain, Logger: s.log.With("part", "sfu"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	key, secret := lk.Key()
+	if s.key == "" && !s.blockHasKeys() {
+		s.log.Info("no SFU key was given: made one for this run", "key", key)
+	}
+	return &media{
+		url: websocketURL(base) + sfuPrefix, key: key, secret: Secret(secret), rooms: lk,
+		handler: lk.Handler(), advertised: lk.Advertised(), done: lk.Done(), close: lk.Close,
+	}, nil
+}
+
+// blockHasKeys says whether the livekit block brings keys of its own.
+func (s *Server) blockHasKeys() bool {
+	var block struct {
+		Keys map[string]any `yaml:"keys"`
+	}
+	return s.cfg.LiveKit.Decode(&block) == nil && len(block.Keys) > 0
+}
+
+func (s *Server) newAuth(m *media) (*auth.Service, error) {
+	return auth.New(auth.Config{
+		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms,
+		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides,
+	}, &auth.Options{
+		Logger:             s.log.With("part", "auth"),
+		TokenLifetime:      s.cfg.TokenLifetime,
+		Rate:               auth.Rate(s.cfg.RateLimit),
+		TrustedProxies:     s.cfg.TrustedProxies,
+		AllowNetworks:      s.cfg.AllowNetworks,
+		InsecureSkipVerify: s.cfg.InsecureSkipVerify,
+	})
+}
