@@ -145,6 +145,8 @@ func (r *Room) startCall(m *matrixrtc.Membership, o *JoinOptions) (*Call, error)
 	switch {
 	case r.closing:
 		return nil, ErrClosed
+	case r.left:
+		return nil, ErrNotJoined
 	case r.fold.Encrypted() && !o.ClearMedia:
 		return nil, ErrEncrypted
 	case slices.ContainsFunc(r.calls, func(c *Call) bool { return c.slot == m.Slot }):

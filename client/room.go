@@ -33,6 +33,7 @@ type Room struct {
 	// What follows belongs to the goroutine.
 	fold    *matrixrtc.Room
 	calls   []*Call
+	left    bool // not joined to the room any more
 	closing bool
 	stop    bool
 }
@@ -213,20 +214,37 @@ func (r *Room) advance(now time.Time) {
 // apply folds a batch in.
 func (r *Room) apply(b matrixrtc.Batch) {
 	now := time.Now()
-	r.changed(r.fold.Apply(b, now), now)
+	changes := r.fold.Apply(b, now)
 	if b.Left {
+		// We see nobody any more, ourselves included: that says nothing of calls.
+		r.tell(changes)
 		for _, c := range slices.Clone(r.calls) {
 			c.step(keeper.Observed{Gone: matrixrtc.CauseLeftRoom}, now)
 		}
+	} else {
+		r.changed(changes, now)
+	}
+	if b.Left != r.left {
+		r.left = b.Left
+		n := Note{}
+		if b.Left {
+			n.Err = ErrNotJoined
+		}
+		r.push(n)
+	}
+}
+
+// tell tells of changes.
+func (r *Room) tell(changes []matrixrtc.Change) {
+	r.snapshot()
+	for _, ch := range changes {
+		r.push(Changed{ch})
 	}
 }
 
 // changed tells of changes and lets the calls act on them.
 func (r *Room) changed(changes []matrixrtc.Change, now time.Time) {
-	r.snapshot()
-	for _, ch := range changes {
-		r.push(Changed{ch})
-	}
+	r.tell(changes)
 	for _, c := range slices.Clone(r.calls) {
 		c.observe(changes, now)
 		c.reconcile(now)

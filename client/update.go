@@ -75,8 +75,9 @@ type (
 		Message media.Message
 	}
 
-	// Note says how the homeserver is doing: Err is what is wrong, nil that it
-	// answers again. The room and its calls go on meanwhile.
+	// Note says how the homeserver is doing: Err is what is wrong, nil that all
+	// is well again. The room and its calls go on meanwhile. Err is ErrNotJoined
+	// while we are not joined to the room.
 	Note struct {
 		Err error
 		// Final: the sync has ended for good, nothing more will come.
