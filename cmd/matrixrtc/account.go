@@ -87,7 +87,7 @@ func (a *app) baseURL(ctx context.Context, name, user string) (string, error) {
 type accountDir string
 
 func (a *app) accountDir() (accountDir, error) {
-	if dir, ok := a.env("MATRIXRTC_CONFIG_DIR"); ok && dir != "" {
+	if dir := a.env.get("MATRIXRTC_CONFIG_DIR"); dir != "" {
 		return accountDir(filepath.Join(dir, "accounts")), nil
 	}
 	dir, err := os.UserConfigDir()

@@ -112,7 +112,7 @@ func (c *LoginCmd) password(ctx context.Context, a *app) (string, error) {
 	if c.PasswordFile != "" {
 		return readSecret(c.PasswordFile, "password")
 	}
-	if p, ok := a.env("MATRIXRTC_PASSWORD"); ok && p != "" {
+	if p := a.env.get("MATRIXRTC_PASSWORD"); p != "" {
 		return p, nil
 	}
 	in, ok := a.in.(*os.File)

@@ -15,5 +15,5 @@ func main() {
 	// The first Ctrl-C asks a command to finish; the second one ends the
 	// process, because nobody catches it any more.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}, os.LookupEnv))
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}, os.Environ()))
 }

@@ -53,7 +53,7 @@ type streams struct {
 // app is what every command gets besides its flags.
 type app struct {
 	streams
-	env   func(string) (string, bool)
+	env   environ
 	log   *slog.Logger
 	tty   bool // out is a terminal
 	style *report.Style
@@ -63,10 +63,10 @@ type app struct {
 // run is the program. It returns the exit code; ctx ends when the user wants
 // the command to finish. It touches nothing of the process but what it is
 // given, so that tests run it as it is.
-func run(ctx context.Context, args []string, std streams, env func(string) (string, bool)) int {
+func run(ctx context.Context, args []string, std streams, env environ) int {
 	a := &app{streams: std, env: env, tty: isTerminal(std.out, env)}
-	_, noColor := env("NO_COLOR")
-	a.style = &report.Style{Color: a.tty && !noColor}
+	// no-color.org: any value but the empty one counts.
+	a.style = &report.Style{Color: a.tty && env.get("NO_COLOR") == ""}
 	err := a.run(ctx, args)
 	if err == nil || errors.Is(err, errHelpShown) {
 		return exitOK
@@ -122,7 +122,7 @@ func (a *app) environment() kong.Resolver {
 		if name == "" {
 			return nil, nil
 		}
-		if v, ok := a.env(name); ok && v != "" {
+		if v := a.env.get(name); v != "" {
 			return v, nil
 		}
 		return nil, nil
@@ -148,10 +148,21 @@ func (a *app) width() int {
 	return 80
 }
 
-func isTerminal(w io.Writer, env func(string) (string, bool)) bool {
+func isTerminal(w io.Writer, env environ) bool {
 	f, ok := w.(*os.File)
-	if t, _ := env("TERM"); t == "dumb" {
-		return false
+	return ok && env.get("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// environ is an environment, as os.Environ gives it.
+type environ []string
+
+// get is the value of a variable, "" if it is not set: the two mean the same
+// everywhere in this program.
+func (e environ) get(name string) string {
+	for _, kv := range e {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
 	}
-	return ok && term.IsTerminal(int(f.Fd()))
+	return ""
 }
