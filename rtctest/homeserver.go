@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +40,8 @@ type hsRoom struct {
 	id        matrixrtc.RoomID
 	build     Events
 	log       []matrixrtc.Event
-	state     map[hsKey]int // place in log
-	forbidden map[string]bool
+	state     map[hsKey]int                 // place in log
+	forbidden map[string][]matrixrtc.UserID // type: who may all the same
 }
 
 type hsKey struct{ typ, key string }
@@ -65,7 +66,7 @@ func (h *Homeserver) CreateRoom(users ...matrixrtc.UserID) matrixrtc.RoomID {
 	defer h.mu.Unlock()
 	h.ids++
 	id := matrixrtc.RoomID(fmt.Sprintf("!r%d:%s", h.ids, ServerName))
-	r := &hsRoom{id: id, build: Events{Room: id}, state: map[hsKey]int{}, forbidden: map[string]bool{}}
+	r := &hsRoom{id: id, build: Events{Room: id}, state: map[hsKey]int{}, forbidden: map[string][]matrixrtc.UserID{}}
 	h.rooms[id] = r
 	admin := User("admin")
 	h.add(r, func(b *Events) matrixrtc.Event { return b.Create(admin, "12") })
@@ -122,11 +123,18 @@ func (h *Homeserver) LogOut(device matrixrtc.DeviceID) {
 // Skew sets how far the server's clock is ahead of ours.
 func (h *Homeserver) Skew(d time.Duration) { h.fault(func(f *faults) { f.skew = d }) }
 
-// Forbid refuses events of a type in a room, or ends that.
-func (h *Homeserver) Forbid(room matrixrtc.RoomID, typ string, forbid bool) {
+// Forbid refuses events of a type in a room, from everybody but these.
+func (h *Homeserver) Forbid(room matrixrtc.RoomID, typ string, but ...matrixrtc.UserID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.rooms[room].forbidden[typ] = forbid
+	h.rooms[room].forbidden[typ] = but
+}
+
+// Allow ends Forbid.
+func (h *Homeserver) Allow(room matrixrtc.RoomID, typ string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.rooms[room].forbidden, typ)
 }
 
 func (h *Homeserver) fault(set func(*faults)) {
@@ -249,6 +257,12 @@ type hsOutage struct {
 func (e *hsOutage) RetryAfter() time.Duration { return e.after }
 
 var errDown = &hsError{text: "the homeserver cannot be reached"}
+
+// refuses reports whether an event of a type is refused from a user.
+func (r *hsRoom) refuses(user matrixrtc.UserID, typ string) bool {
+	but, forbidden := r.forbidden[typ]
+	return forbidden && !slices.Contains(but, user)
+}
 
 // mayWrite is the rule for state keys that name a user.
 func mayWrite(user matrixrtc.UserID, key string) bool {

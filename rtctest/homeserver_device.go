@@ -45,7 +45,7 @@ func (d *Device) Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.
 		return "", &hsError{text: "no such room", final: true}
 	case !r.joined(d.user):
 		return "", &hsError{text: "not joined to the room", final: true}
-	case r.forbidden[out.Type]:
+	case r.refuses(d.user, out.Type):
 		return "", &hsError{text: fmt.Sprintf("may not send %s", out.Type), final: true}
 	case out.StateKey != nil && !mayWrite(d.user, *out.StateKey):
 		return "", &hsError{text: "the state key belongs to somebody else", final: true}
