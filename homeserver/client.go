@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -95,13 +96,19 @@ func newClient(base string, opts *Options) (*Client, error) {
 	if c.device == "" {
 		c.device = "matrixrtc"
 	}
-	httpClient := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	mx.Client = &http.Client{Transport: &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 15 * time.Second,
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     90 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}}
 	if opts.HTTP != nil {
 		own := *opts.HTTP
-		httpClient = &own
+		own.Timeout = 0
+		mx.Client = &own
 	}
-	httpClient.Timeout = 0
-	mx.Client = httpClient
 	mx.UserAgent = opts.UserAgent
 	if mx.UserAgent == "" {
 		mx.UserAgent = "matrixrtc"

@@ -104,6 +104,9 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 		truth, more := parseAll(room, after.Events, now)
 		bad = append(bad, more...)
 		batch.State = nil
+		if first { // it is the whole truth
+			batch.Events = slices.DeleteFunc(batch.Events, func(e matrixrtc.Event) bool { return e.IsState() })
+		}
 		batch.Events = append(batch.Events, truth...)
 	}
 	for _, err := range bad {

@@ -1,0 +1,196 @@
+package homeserver_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/matrixrtc-go/matrixrtc"
+)
+
+func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}
+
+// outline writes what Sync yielded with event ids alone.
+func outline(seen []element) []string {
+	ids := func(events []matrixrtc.Event) string {
+		var list []string
+		for _, e := range events {
+			list = append(list, strings.TrimPrefix(string(e.ID), "$"))
+		}
+		return strings.Join(list, " ")
+	}
+	var out []string
+	for _, el := range seen {
+		b := el.batch
+		switch {
+		case el.err != nil:
+			out = append(out, "error")
+		case b.Room == "":
+			out = append(out, ".")
+		case b.Left:
+			out = append(out, "left")
+		case b.Complete:
+			out = append(out, fmt.Sprintf("complete [%s] [%s] [%s]", ids(b.State), ids(b.Events), ids(b.Sticky)))
+		default:
+			out = append(out, fmt.Sprintf("[%s] [%s] [%s]", ids(b.State), ids(b.Events), ids(b.Sticky)))
+		}
+	}
+	return out
+}
+
+func check(t *testing.T, seen []element, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, outline(seen)); diff != "" {
+		t.Errorf("yielded (-want +got):\n%s%s", diff, describe(seen))
+	}
+}
+
+func TestSyncFoldsTheFirstTimeline(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, ok(`{"next_batch":"a","rooms":{"join":{"`+string(room1)+`":{
+		"state":{"events":[`+call("$a1", "@a:x", `{}`)+`,`+person("@a:x", "join")+`]},
+		"timeline":{"limited":true,"events":[`+call("$a2", "@a:x", `{}`)+`,`+ev("$r", "m.room.redaction", "-", "@a:x", `{"redacts":"$q"}`)+`,`+
+		call("$a3", "@a:x", `{}`)+`]}}}}}`))
+	check(t, collect(t, f.client(nil), 2), "complete [p@a:xjoin a3] [r] []", ".")
+}
+
+func TestSyncIntroducesSenders(t *testing.T) {
+	t.Parallel()
+	members := `{"chunk":[` + person("@c:x", "join") + `,` + person("@b:x", "leave") + `,7,` + person("@a:x", "join") + `],"more":1}`
+	for name, whole := range map[string]bool{"whole events": true, "contents alone": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t,
+				inRoom("a", `{"state":{"events":[`+call("$a", "@a:x", `{}`)+`]}}`),
+				inRoom("b", timeline(false, call("$b", "@b:x", `{}`), person("@c:x", "join"), call("$c", "@c:x", `{}`), call("$a2", "@a:x", `{}`))),
+				inRoom("c", timeline(false, call("$b2", "@b:x", `{}`), call("$c2", "@c:x", `{}`))))
+			for _, user := range []string{"@a:x", "@b:x"} {
+				state := map[string]string{"@a:x": "join", "@b:x": "leave"}[user]
+				body := `{"membership":"` + state + `"}`
+				if whole {
+					body = person(user, state)
+				}
+				f.on("v3/rooms/%21one:fake.test/state/m.room.member/"+user, body)
+			}
+			f.on("v3/rooms/%21one:fake.test/members", members)
+			check(t, collect(t, f.client(nil), 6),
+				"complete [p@a:xjoin a] [] []", ".",
+				"[p@b:xleave] [b p@c:xjoin c a2] []", ".",
+				"[] [b2 c2] []", ".")
+			want := 0
+			if !whole {
+				want = 2
+			}
+			if got := len(f.requests("/members")); got != want {
+				t.Errorf("asked %d times for all members, want %d", got, want)
+			}
+		})
+	}
+}
+
+func TestSyncReadsTheStateAfterAGap(t *testing.T) {
+	t.Parallel()
+	sticky := `"msc4354_sticky":{"events":[` + ev("$k", "m.rtc.member", "-", "@a:x", `{}`) + `]}`
+	f := newFake(t,
+		inRoom("a", `{"state":{"events":[`+person("@a:x", "join")+`,`+call("$a1", "@a:x", `{}`)+`]}}`),
+		inRoom("b", `{"timeline":{"limited":true,"events":[`+call("$a7", "@a:x", `{}`)+`]},`+sticky+`}`),
+		// /state was read after $a9: what is older must not undo it.
+		inRoom("c", timeline(false, call("$a8", "@a:x", `{}`), call("$b1", "@b:x", `{}`), call("$a9", "@a:x", `{}`), call("$a10", "@a:x", `{}`))),
+		inRoom("d", timeline(false, call("$a11", "@a:x", `{}`))))
+	f.on("v3/rooms/%21one:fake.test/state", `[`+call("$a9", "@a:x", `{}`)+`,`+person("@me:fake.test", "join")+`,`+
+		person("@z:x", "join")+`,`+person("@a:x", "join")+`,`+ev("$t", "m.room.topic", "", "@a:x", `{}`)+`]`)
+	f.on("v3/rooms/%21one:fake.test/state/m.room.member/@b:x", person("@b:x", "join"))
+	check(t, collect(t, f.client(nil), 8),
+		"complete [p@a:xjoin a1] [] []", ".",
+		"complete [p@a:xjoin p@me:fake.testjoin a9] [] [k]", ".",
+		"[p@b:xjoin] [b1 a9 a10] []", ".",
+		"[] [a11] []", ".")
+}
+
+func TestSyncKeepsTryingToReadAState(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t,
+			ok(`{"next_batch":"a"}`),
+			// Joined later: the room is read as a whole.
+			inRoom("b", `{"timeline":{"events":[`+ev("$k", "m.rtc.member", "-", "@me:fake.test", `{}`)+`,`+call("$x", "@me:fake.test", `{}`)+`]}}`),
+			ok(`{"next_batch":"c"}`), ok(`{"next_batch":"d"}`), inRoom("e", timeline(false, call("$2", "@me:fake.test", `{}`))))
+		tries := 0
+		f.answers["v3/rooms/%21one:fake.test/state"] = func(*http.Request) (int, string) {
+			if tries++; tries < 3 {
+				return 500, `{}`
+			}
+			return 200, `[` + person("@me:fake.test", "join") + `,` + call("$1", "@me:fake.test", `{}`) + `]`
+		}
+		check(t, collect(t, f.client(nil), 8),
+			".", "error", ".", ".", "complete [p@me:fake.testjoin 1] [k] []", ".", "[] [2] []", ".")
+		for i, r := range f.requests("v3/sync") {
+			if want := map[int]string{0: "0", 2: "5000", 3: "5000"}[i]; want != "" && !strings.Contains(r, "timeout="+want) {
+				t.Errorf("request %d: %s", i, r)
+			}
+		}
+	})
+}
+
+func TestSyncUsesStateAfter(t *testing.T) {
+	t.Parallel()
+	for key, versions := range map[string]string{
+		"state_after":                    `{"versions":["v1.16"]}`,
+		"org.matrix.msc4222.state_after": `{"versions":["v1.11"],"unstable_features":{"org.matrix.msc4222":true}}`,
+	} {
+		body := func(line, after string) string {
+			return fmt.Sprintf(`{"timeline":{"events":[%s]},%q:{"events":[%s]}}`, line, key, after)
+		}
+		f := newFake(t,
+			inRoom("a", body(call("$old", "@a:x", `{}`)+","+call("$undone", "@b:x", `{}`), person("@a:x", "join")+","+call("$a1", "@a:x", `{}`))),
+			// State resolution decided against the last event of the timeline.
+			inRoom("b", body(call("$a2", "@a:x", `{}`)+","+call("$a3", "@a:x", `{}`), call("$a2", "@a:x", `{}`))),
+			inRoom("c", `{"timeline":{"events":[]}}`), ok(`{"next_batch":"d"}`))
+		f.on("versions", versions)
+		check(t, collect(t, f.client(nil), 6), "complete [p@a:xjoin a1] [] []", ".", "[] [a2 a3 a2] []", ".", ".", ".")
+		param := strings.TrimSuffix(key, "state_after") + "use_state_after=true"
+		if len(f.requests(param)) == 0 {
+			t.Errorf("%s was not asked for: %v", param, f.requests("sync"))
+		}
+	}
+}
+
+func TestSyncStartsOverWhenItsPlaceIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t,
+			inRoom("a", timeline(false, person("@a:x", "join"))),
+			answer{status: 400, body: `{"errcode":"M_INVALID_PARAM"}`},
+			ok(`{"next_batch":"n"}`))
+		began := time.Now()
+		check(t, collect(t, f.client(nil), 5), "complete [p@a:xjoin] [] []", ".", "error", "left", ".")
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if got := f.requests("v3/sync"); strings.Contains(got[2], "since=") {
+			t.Errorf("third request %s", got[2])
+		}
+	})
+}
+
+func TestSyncReadsBothSpellingsOfSticky(t *testing.T) {
+	t.Parallel()
+	stable := `{"event_id":"$1","type":"m.rtc.member","sender":"@a:x","origin_server_ts":5,"content":{},"sticky":{"duration_ms":60000},"unsigned":{"sticky_duration_ttl_ms":1000}}`
+	unstable := `{"event_id":"$2","type":"m.room.encrypted","sender":"@a:x","origin_server_ts":5,"content":{},"msc4354_sticky":{"duration_ms":60000},"unsigned":{"msc4354_sticky_duration_ttl_ms":1000}}`
+	f := newFake(t, inRoom("a", `{"state":{"events":[`+person("@a:x", "join")+`]},"sticky":{"events":[`+stable+`]},"msc4354_sticky":{"events":[`+unstable+`]}}`))
+	seen := collect(t, f.client(nil), 2)
+	check(t, seen, "complete [p@a:xjoin] [] [1 2]", ".")
+	for _, e := range seen[0].batch.Sticky {
+		if e.Sticky != time.Minute || e.StickyTTL != time.Second || e.Received.IsZero() {
+			t.Errorf("%s: sticky %v, %v, received %v", e.ID, e.Sticky, e.StickyTTL, e.Received)
+		}
+	}
+}
