@@ -32,6 +32,7 @@ func Load(path string, environ []string, flags func(*Config)) (cfg *Config, warn
 		}
 		problems = cfg.parse(data, filepath.Base(path))
 	}
+	undecoded := problems
 	warnings, more := cfg.applyEnv(environ)
 	problems = append(problems, more...)
 	if flags != nil {
@@ -46,7 +47,7 @@ func Load(path string, environ []string, flags func(*Config)) (cfg *Config, warn
 			}
 		}
 	}
-	problems = append(problems, cfg.problems()...)
+	problems = append(problems, cfg.problemsAfter(undecoded)...)
 	if len(problems) > 0 {
 		return nil, warnings, &ConfigError{problems}
 	}
@@ -57,10 +58,29 @@ func Load(path string, environ []string, flags func(*Config)) (cfg *Config, warn
 // only. It does not look at the environment.
 func Parse(data []byte, name string) (*Config, error) {
 	cfg := &Config{}
-	if problems := append(cfg.parse(data, name), cfg.problems()...); len(problems) > 0 {
+	problems := cfg.parse(data, name)
+	if problems = append(problems, cfg.problemsAfter(problems)...); len(problems) > 0 {
 		return nil, &ConfigError{problems}
 	}
 	return cfg, nil
+}
+
+// problemsAfter is what is wrong with the values, without what only follows
+// from the file's text having been refused already.
+func (c *Config) problemsAfter(undecoded []Problem) (list []Problem) {
+	lines := map[string]bool{}
+	for _, p := range undecoded {
+		if p.Key == "" && !strings.HasPrefix(p.Text, "unknown key") {
+			return nil // the text as such is broken, hardly a value was read
+		}
+		lines[p.Where] = true
+	}
+	for _, p := range c.problems() {
+		if p.Where == "" || !lines[p.Where] {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func readFile(path string) ([]byte, error) {
@@ -99,7 +119,11 @@ func (c *Config) parse(data []byte, name string) []Problem {
 	var problems []Problem
 	if te := (*yaml.TypeError)(nil); errors.As(err, &te) {
 		for _, e := range te.Errors {
-			problems = append(problems, typeProblem(name, e))
+			p := typeProblem(name, e)
+			if !strings.HasPrefix(p.Text, "unknown key") && !strings.HasPrefix(p.Text, "mapping key") {
+				p.Key = c.keyAt(p.Where)
+			}
+			problems = append(problems, p)
 		}
 	} else if err != nil && err != io.EOF {
 		problems = append(problems, Problem{Where: name, Text: err.Error()})
@@ -122,6 +146,27 @@ func (c *Config) note(n *yaml.Node, name, prefix string) {
 			c.note(n.Content[i+1], name, key+".")
 		}
 	}
+}
+
+// keyAt is the innermost key that begins on a line, or else the nearest one
+// above it: entries of lists have none of their own.
+func (c *Config) keyAt(where string) (key string) {
+	name, number, ok := strings.Cut(where, ":")
+	line, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		return ""
+	}
+	best := 0
+	for k, w := range c.origin {
+		n, err := strconv.Atoi(strings.TrimPrefix(w, name+":"))
+		if err != nil || n > line || n < best {
+			continue
+		}
+		if n > best || len(k) > len(key) || len(k) == len(key) && k < key {
+			key, best = k, n
+		}
+	}
+	return key
 }
 
 var (
