@@ -1,0 +1,51 @@
+// Package livekit connects to LiveKit SFUs: it is the media.Connector of
+// transports of the type "livekit".
+//
+// The way in is that of MSC4195 as deployed: an OpenID token of the homeserver
+// goes to the authorization service that the transport names, which answers
+// with the address of an SFU and a token for it. Everything else is between us
+// and the SFU, through LiveKit's Go SDK, of which nothing appears in the
+// exported API.
+//
+// # Which LiveKit
+//
+// One peer connection carries both directions. Media then starts to flow some
+// 130 ms earlier than over two, because the SFU's own offer is not waited for.
+// It needs LiveKit 1.9.2 or later (October 2025; the mode is in 1.9.1, without
+// the mapping of media sections to tracks). An older SFU answers the join with
+// 404, which shows as ErrNoRoom. Media over ICE/TCP is not possible: the SDK
+// has no way to ask for it.
+//
+// # Who is who
+//
+// A participant of the SFU is matched against every identity that each member
+// of the session may have there (Membership.Identities). One that matches
+// nobody and publishes nothing is not shown at all: clients listen in under
+// names that no membership states (protocol ruling 12.26). If it publishes it
+// is shown as a stranger. When it turns out later whose it is, a second
+// PeerJoined says so, and Track.Peer changes with it; PeerLeft still comes
+// once. Messages of somebody who is not shown yet are kept for a while.
+// Participants that are ourselves, on another connection, are never shown.
+//
+// # Interruptions
+//
+// Short ones the SDK bridges by itself. If it does not succeed within four
+// seconds, or the SFU says good-bye, the connection begins at the
+// authorization service again: an SFU that was restarted has forgotten its
+// rooms, and only that service makes them. Publications go on by themselves.
+// The connection gives up only on answers that no repetition will change.
+// Reliable messages sent into an interruption may be lost all the same.
+//
+// # Concurrency
+//
+// All exported methods may be called from any goroutine. One goroutine per
+// Conn owns its state; callbacks of the SDK only wake it, and it then reads the
+// SDK's state back, so that what the SDK reports out of order cannot come out
+// of order here. Data messages are handed over one by one: while nobody reads
+// Events, they wait at the SFU.
+//
+// Close returns when all goroutines of this package have ended. The SDK closes
+// its sockets in a goroutine of its own a moment later, and there is no way to
+// wait for that. The SDK has one logger per process, which New sets, once, to
+// drop everything; what concerns one connection goes to Options.Logger.
+package livekit
