@@ -99,7 +99,8 @@ func NewBoard(opts *Options) *Board {
 // Update says how a watched room stands and what has changed in it since the
 // last Update. doc is the room as a whole; sessions of other rooms in it are
 // passed over. changes are what Room.Apply or Room.Advance returned; where
-// they and doc disagree, doc wins, and the stays follow it.
+// they and doc disagree, doc wins: it may be ahead of the changes, which then
+// come in later Updates and say how its members came and went.
 func (b *Board) Update(now time.Time, r Room, doc report.Document, changes []matrixrtc.Change) {
 	d := trim(r.ID, doc)
 	b.mu.Lock()
@@ -107,6 +108,11 @@ func (b *Board) Update(now time.Time, r Room, doc report.Document, changes []mat
 	known := b.rooms[r.ID]
 	if known == nil {
 		known = &room{looked: now}
+		if len(changes) > 0 {
+			if _, seen := changes[0].When(); seen.Before(now) {
+				known.looked = seen
+			}
+		}
 		b.rooms[r.ID] = known
 	}
 	known.Room, known.updated, known.doc = r, now, d

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
 // startBrowser starts one Chromium for a test; its tabs share it.
@@ -24,7 +23,7 @@ func startBrowser(t *testing.T) context.Context {
 		t.Skip("needs chromium: apt-get install chromium")
 	}
 	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
-	for _, f := range devstack.ChromiumFlags() {
+	for _, f := range append(devstack.ChromiumFlags(), "hide-scrollbars") {
 		opts = append(opts, chromedp.Flag(f, true))
 	}
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
@@ -93,22 +92,14 @@ func eval[T any](p *tab, expression string) T {
 // until waits for a JavaScript expression to become true.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	deadline := time.NewTimer(15 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(30 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	rtctest.Eventually(p.t, 15*time.Second, expression, func() (bool, string) {
 		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		if err == nil && ok {
-			return
+			return true, ""
 		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
-			p.t.Fatalf("waited in vain for %s (last error: %v); the page says:\n%s", expression, err, text)
-		}
-	}
+		text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+		return false, fmt.Sprintf("error %v, and a page that says:\n%s", err, text)
+	})
 }
 
 func serve(t *testing.T, b *Board) string {
@@ -123,71 +114,4 @@ func serve(t *testing.T, b *Board) string {
 
 func scheme(name string) *emulation.MediaFeature {
 	return &emulation.MediaFeature{Name: "prefers-color-scheme", Value: name}
-}
-
-// TestPictures takes pictures of the page as it stands after a lively minute.
-// MATRIXRTC_PICTURES=DIR keeps them there; docs/status.png is made so.
-func TestPictures(t *testing.T) {
-	browser := startBrowser(t)
-	dir := os.Getenv("MATRIXRTC_PICTURES")
-	if dir == "" {
-		dir = t.TempDir()
-	}
-	for _, c := range []struct {
-		name, scheme  string
-		width, height int64
-		scale         float64
-		setup         func(*Board)
-	}{
-		{"status", "light", 1180, 900, 2, nil},
-		{"status-dark", "dark", 1180, 900, 2, nil},
-		{"status-narrow", "light", 390, 844, 2, nil},
-		{"status-crowd", "dark", 1180, 900, 1, crowd},
-		{"status-empty", "light", 1180, 700, 1, func(b *Board) {
-			newStage(b, "!quiet:localhost", "Quiet room").tell(time.Now())
-			b.Condition(time.Now(), "hs", 4, "The homeserver does not answer: what you see may be old.")
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := NewBoard(&Options{Site: "demo.localhost"})
-			if c.setup != nil {
-				c.setup(b)
-			} else {
-				now := time.Now()
-				s := showcase(b, now)
-				for i := range 40 {
-					s.flows(now.Add(time.Duration(i-39)*time.Second), time.Duration(i)*time.Second)
-				}
-			}
-			p := openTab(t, browser, serve(t, b), scheme(c.scheme), &emulation.MediaFeature{Name: "prefers-reduced-motion", Value: "reduce"})
-			if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(c.width, c.height, chromedp.EmulateScale(c.scale))); err != nil {
-				t.Fatal(err)
-			}
-			p.until(`document.querySelector('#link').dataset.link === 'live' && document.querySelector('#clock').textContent && !document.querySelector('tr.member .got')?.textContent.startsWith('no count')`)
-			png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(png) < 10_000 {
-				t.Errorf("the picture has only %d bytes", len(png))
-			}
-			if err := os.WriteFile(filepath.Join(dir, c.name+".png"), png, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
-}
-
-func crowd(b *Board) {
-	now := time.Now()
-	s := newStage(b, "!crowd:localhost", "All hands")
-	s.tell(now.Add(-3 * time.Minute))
-	for i := range 100 {
-		at := now.Add(-time.Duration(170-i) * time.Second)
-		s.join(at, fmt.Sprintf("@person%03d:example.org", i), "DEVICE", matrixrtcDialects[i%len(matrixrtcDialects)], "m.call", livekitHere, time.Hour)
-	}
-	for i := range 12 {
-		s.end(now.Add(-time.Duration(60-3*i)*time.Second), fmt.Sprintf("@person%03d:example.org", i*7), causes[i%len(causes)])
-	}
-	s.tell(now)
 }

@@ -100,32 +100,40 @@ func (v *viewer) serve(r *http.Request) error {
 	defer beat.Stop()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	ready := false // the pause since the last update is over
 	for {
 		now, changed := b.watch()
-		if err := v.update(now); err != nil {
-			return ended(r, err)
-		}
-		beat.Reset(heartbeat)
-		select {
-		case <-changed:
-		case <-beat.C:
-			if err := v.send("beat", map[string]int64{"at": time.Now().UnixMilli()}); err != nil {
+		if ready && now != v.sent {
+			if err := v.update(now); err != nil {
 				return ended(r, err)
 			}
-		case <-r.Context().Done():
-			return nil
-		case <-b.streams.done:
-			return ended(r, v.send("bye", map[string]int64{"at": time.Now().UnixMilli()}))
+			beat.Reset(heartbeat)
+			pause.Reset(max(eventSpacing, time.Duration(v.bytes)*time.Second/eventSpeed))
+			ready = false
 		}
-		pause.Reset(max(eventSpacing, time.Duration(v.bytes)*time.Second/eventSpeed))
+		if !ready {
+			changed = nil
+		}
 		select {
+		case <-changed:
 		case <-pause.C:
+			ready = true
+		case <-beat.C:
+			if err := v.sign("beat"); err != nil {
+				return ended(r, err)
+			}
+			beat.Reset(heartbeat)
 		case <-r.Context().Done():
 			return nil
 		case <-b.streams.done:
-			return ended(r, v.send("bye", map[string]int64{"at": time.Now().UnixMilli()}))
+			return ended(r, v.sign("bye"))
 		}
 	}
+}
+
+// sign sends an event that says only that we are there.
+func (v *viewer) sign(event string) error {
+	return v.send(event, map[string]int64{"at": time.Now().UnixMilli()})
 }
 
 // ended drops an error that only says that the viewer has gone.

@@ -190,19 +190,18 @@ func (s *series) last() sample {
 }
 
 // add takes the counters as they stand and returns by how much they have
-// grown. Counters that have shrunk have started anew, from zero. The newest
-// sample moves along until it is spacing away from the one before it.
+// grown, as far as that is known. Counters that have shrunk have started anew.
+// The newest sample moves along until it is spacing away from the one before.
 func (s *series) add(now time.Time, c count, spacing time.Duration, most int) count {
 	before := s.last()
 	if now.Before(before.at) {
 		return count{}
 	}
+	if c.audio < before.audio || c.video < before.video || c.bytes < before.bytes {
+		s.samples = nil
+	}
 	n := len(s.samples)
-	switch {
-	case n == 0:
-	case c.audio < before.audio || c.video < before.video || c.bytes < before.bytes:
-		s.samples, before = []sample{{at: before.at}}, sample{}
-	case n > 1 && now.Sub(s.samples[n-2].at) < spacing:
+	if n > 0 && now.Equal(before.at) || n > 1 && now.Sub(s.samples[n-2].at) < spacing {
 		s.samples = s.samples[:n-1]
 	}
 	s.samples = append(s.samples, sample{now, c})
@@ -210,7 +209,7 @@ func (s *series) add(now time.Time, c count, spacing time.Duration, most int) co
 		s.samples = slices.Delete(s.samples, 0, over)
 	}
 	if n == 0 {
-		return count{} // when it was received is not known
+		return count{} // over what time is not known
 	}
 	return count{c.audio - before.audio, c.video - before.video, c.bytes - before.bytes}
 }

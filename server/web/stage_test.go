@@ -166,9 +166,10 @@ func (s *stage) flows(now time.Time, elapsed time.Duration) {
 			ms := uint64(elapsed.Milliseconds())
 			f := Flow{To: to.MemberKey(), From: from.MemberKey(), AudioPackets: ms / 20, Bytes: ms * 4}
 			if from.User == "@alice:localhost" {
-				wobble := 1 + 0.25*float64((elapsed.Milliseconds()/1000*7)%5)/5
 				f.VideoFrames = ms / 66
-				f.Bytes += uint64(float64(ms*24) * wobble)
+				for second := range ms / 1000 {
+					f.Bytes += 24_000 + 1500*(second*7%5) // a picture that changes
+				}
 			}
 			flows = append(flows, f)
 		}

@@ -32,6 +32,10 @@ type Stay struct {
 	// End is null and Cause is "" while the stay goes on.
 	End   *int64          `json:"end_ts"`
 	Cause matrixrtc.Cause `json:"cause"`
+
+	key stayKey
+	// guessed: the document told us, and the change has still to come.
+	guessed bool
 }
 
 type stayKey struct {
@@ -79,10 +83,16 @@ func (s *stays) join(session matrixrtc.SessionKey, m matrixrtc.Member, at, seen,
 		start = seen // a clock that runs ahead of ours starts no stay in our future
 	}
 	key := stayKey{session, m.MemberKey()}
-	s.end(key, start, seen, matrixrtc.CauseReplaced)
-	st := s.add(key)
-	if st == nil {
-		return
+	st := s.open[key]
+	if st == nil || !st.guessed {
+		s.end(key, start, seen, matrixrtc.CauseReplaced)
+		if st = s.add(key); st == nil {
+			return
+		}
+	}
+	st.guessed = false
+	if last := s.lastEnd(key); last.After(start) {
+		start = last // two stays of one device do not overlap, whatever created_ts claims
 	}
 	st.Application = clip(m.Application.Type, maxName)
 	st.Member = matrixrtc.MemberID(clip(string(m.Member), maxName))
@@ -103,7 +113,7 @@ func (s *stays) add(key stayKey) *Stay {
 	}
 	s.lastID++
 	st := &Stay{
-		ID: s.lastID, Room: key.session.Room,
+		ID: s.lastID, Room: key.session.Room, key: key,
 		Slot:   matrixrtc.SlotID(clip(string(key.session.Slot), maxName)),
 		User:   matrixrtc.UserID(clip(string(key.member.User), maxName)),
 		Device: matrixrtc.DeviceID(clip(string(key.member.Device), maxName)),
@@ -115,18 +125,40 @@ func (s *stays) add(key stayKey) *Stay {
 
 func (s *stays) end(key stayKey, at, seen time.Time, cause matrixrtc.Cause) {
 	st := s.open[key]
-	if st == nil {
+	if st != nil {
+		delete(s.open, key)
+		s.past = append(s.past, st)
+	} else if st = s.guessedEnd(key); st == nil {
 		return
 	}
-	delete(s.open, key)
 	end := clamp(at, st.Start, seen)
-	st.End, st.Cause = &end, cause
-	s.past = append(s.past, st)
+	st.End, st.Cause, st.guessed = &end, cause, false
 }
 
-// reconcile makes the open stays the members of the room's document: what the
-// changes did not tell (the board came late, or a change was lost) starts
-// uncertain, or is gone.
+// lastEnd is when the latest stay of key ended; zero if there is none.
+func (s *stays) lastEnd(key stayKey) time.Time {
+	for _, st := range slices.Backward(s.past) {
+		if st.key == key {
+			return time.UnixMilli(*st.End)
+		}
+	}
+	return time.Time{}
+}
+
+// guessedEnd finds the stay whose end the document told before the change.
+func (s *stays) guessedEnd(key stayKey) *Stay {
+	for _, st := range slices.Backward(s.past) {
+		if st.guessed && st.key == key {
+			return st
+		}
+	}
+	return nil
+}
+
+// reconcile makes the open stays the members of the room's document. What the
+// changes did not tell starts uncertain, or is gone: the board came late, or a
+// change is lost, or has still to come, for a document may be ahead of the
+// stream of changes. When it comes, it corrects the guess.
 func (s *stays) reconcile(now time.Time, room matrixrtc.RoomID, looked time.Time, sessions []Session) {
 	there := make(map[stayKey]bool)
 	for _, session := range sessions {
@@ -140,7 +172,7 @@ func (s *stays) reconcile(now time.Time, room matrixrtc.RoomID, looked time.Time
 				}
 				created := min(m.Created, now.UnixMilli())
 				st.Application, st.Dialect = clip(session.Application, maxName), m.Dialect
-				st.Start, st.Uncertain = created, true
+				st.Start, st.Uncertain, st.guessed = created, true, true
 				st.Seen, st.Heard = now.UnixMilli(), now.UnixMilli()
 			}
 			st.Transport = clip(m.TransportKind, maxName)
@@ -148,7 +180,9 @@ func (s *stays) reconcile(now time.Time, room matrixrtc.RoomID, looked time.Time
 	}
 	for key := range s.open {
 		if key.session.Room == room && !there[key] {
+			st := s.open[key]
 			s.end(key, now, now, matrixrtc.CauseGone)
+			st.guessed = true
 		}
 	}
 }

@@ -22,6 +22,7 @@ function draw() {
 function drawLink() {
   const text = {
     connecting: 'connecting…', live: 'live',
+    ended: `the server ended ${lasting(Date.now() - since)} ago, trying again`,
     lost: since ? `connection lost ${lasting(Date.now() - since)} ago, trying again` : 'no connection, trying again',
   }[link];
   const n = $('link');
@@ -59,18 +60,19 @@ document.addEventListener('keydown', (e) => { if (e.key === 'Escape') tip.hidden
 
 drawLegend();
 listen('status/events', {
-  state: (s) => { state = s; draw(); },
+  state: (s) => { state = s; draw(); second(); },
   media: (m) => { media = m.media; drawMedia(media); },
-  link: (l, at) => { link = l; since = at; drawLink(); },
+  link: (l, at) => { link = l; since = at; second(); },
 });
 
-setInterval(() => {
+function second() {
   drawLink();
   if (!state) return;
   put($('clock'), wall(now()), 0, day(now()));
   tickTimes(now());
   if (calm.matches) lines().forEach((l) => l.tick(now()));
-}, 1000);
+}
+setInterval(second, 1000);
 
 let last = 0;
 function frame(at) {

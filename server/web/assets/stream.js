@@ -22,15 +22,16 @@ export function listen(url, on) {
   let source, retry, link = 'connecting';
   const say = (state) => {
     if (state === link) return;
-    if (state === 'lost' && offsets.length) {
+    if (link === 'ended' && state === 'lost') return; // it said so before it went
+    if (state !== 'live' && offsets.length) {
       frozen = heardAt + Math.max(...offsets);
       offsets.length = 0;
     }
     on.link(link = state, heardAt);
   };
-  const lost = () => {
+  const lost = (state) => {
     source.close();
-    say('lost');
+    say(state);
     clearTimeout(retry);
     retry = setTimeout(open, 2000);
   };
@@ -45,11 +46,11 @@ export function listen(url, on) {
     take('state', on.state);
     take('media', on.media);
     take('beat', () => {});
-    source.addEventListener('bye', lost);
-    source.addEventListener('error', lost);
+    source.addEventListener('bye', () => lost('ended'));
+    source.addEventListener('error', () => lost('lost'));
   };
   setInterval(() => {
-    if (link === 'live' && Date.now() - heardAt > SILENCE) lost();
+    if (link === 'live' && Date.now() - heardAt > SILENCE) lost('lost');
   }, 1000);
   open();
 }

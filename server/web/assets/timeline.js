@@ -4,18 +4,18 @@ import { svg, set, el, put, keyed, wall, lasting, clean, clip } from './text.js'
 
 /** What became of a stay: the page's classes of the causes of an end. */
 export const FATES = {
-  here: 'in the session',
+  here: 'there now',
   left: 'left',
-  moved: 'moved on or joined anew',
-  expired: 'expired without a word',
+  moved: 'rejoined or moved on',
+  expired: 'fell silent, expired',
   removed: 'ended by others',
 };
 const CAUSES = {
-  leave: ['left', 'said goodbye'],
+  leave: ['left', 'left'],
   switch: ['moved', 'went to another session'],
   replaced: ['moved', 'joined anew'],
-  expired: ['expired', 'was not heard of again until its time ran out'],
-  sticky_end: ['expired', 'was not heard of again until its event stuck no more'],
+  expired: ['expired', 'fell silent: its membership expired'],
+  sticky_end: ['expired', 'fell silent: its event stuck no more'],
   redacted: ['removed', 'its event was redacted'],
   left_room: ['removed', 'left the room, was kicked or banned'],
   overwritten: ['removed', 'somebody else wrote over it'],
@@ -91,7 +91,7 @@ export class Timeline {
     this.row = shown.length > 30 ? 20 : 28;
     put(this.more, rows.size > MOST ? `and ${rows.size - MOST} more devices: see status.json` : '');
     keyed(this.labels, shown, (r) => r.k, () => el('div', 'label', el('bdi', 'user'), el('bdi', 'device')), (n, r) => {
-      n.style.height = `${this.row}px`;
+      n.style.height = n.style.lineHeight = `${this.row}px`;
       put(n.firstChild, r.stay.user_id, 60);
       put(n.lastChild, r.stay.device_id || r.stay.member_id, 40);
       n.title = clip(clean(`${r.stay.user_id} ${r.stay.device_id || r.stay.member_id}`), 600);
@@ -102,6 +102,7 @@ export class Timeline {
     set(this.svg, { width: this.width, height: height + 24, viewBox: `0 0 ${this.width} ${height + 24}`, 'aria-label': this.describe(recent) });
     set(this.edge, { x1: this.width - PAD, x2: this.width - PAD, y1: 0, y2: height });
     const flat = shown.flatMap((r, i) => r.stays.map((stay) => ({ stay, mid: (i + 0.5) * this.row })));
+    flat.sort((a, b) => b.stay.start_ts - a.stay.start_ts); // the end of one stays visible on the start of the next
     keyed(this.bars, flat, (b) => b.stay.id, () => svg('g'), (g, b) => this.bar(g, b));
     this.axis(height);
     this.tick(now);
@@ -115,7 +116,7 @@ export class Timeline {
     const sure = Math.min(stay.start_uncertain ? stay.seen_ts : stay.start_ts, end);
     const solid = kind === 'expired' ? Math.max(sure, Math.min(stay.heard_ts, end)) : end;
     const rect = (cls, from, to, more) => svg('rect', { class: cls, x: x(from), y, height: thick, width: Math.max(x(to) - x(from), 1), ...more });
-    set(g, { class: `bar ${kind}${stay.start_uncertain ? ' uncertain' : ''}`, 'data-stay': stay.id, role: 'img', 'aria-label': tell(stay) });
+    set(g, { class: `bar ${kind}${stay.start_uncertain ? ' uncertain' : ''}`, 'data-stay': stay.id });
     g.stay = stay;
     g.replaceChildren(svg('rect', { class: 'touch', x: x(stay.start_ts) - 4, y: mid - this.row / 2, height: this.row, width: x(end) - x(stay.start_ts) + 12 }));
     if (sure > stay.start_ts) g.append(rect('unsure', stay.start_ts, sure));
@@ -143,6 +144,7 @@ export class Timeline {
     }, (g, t) => {
       const x = (t - this.base) * this.perMs;
       set(g.firstChild, { x1: x, x2: x, y1: 0, y2: height + 4 });
+      g.x = x;
       set(g.lastChild, { x, y: height + 18 }).textContent = wall(t, step < 60_000);
     });
   }
@@ -155,6 +157,10 @@ export class Timeline {
     const move = { transform: `translate(${(this.width - PAD - gone).toFixed(2)} 0)` };
     set(this.bars, move);
     set(this.ticks, move);
+    for (const g of this.ticks.children) { // no time of day is cut in half
+      const x = g.x - gone + this.width - PAD;
+      g.lastChild.style.opacity = Math.max(0, Math.min(1, (x - 24) / 16, (this.width - 24 - x) / 16)).toFixed(2);
+    }
     for (const g of this.bars.children) {
       if (g.stay.end_ts != null) continue;
       g.body.setAttribute('width', Math.max(gone - g.from, 1).toFixed(2));

@@ -87,6 +87,7 @@ function updateCard(n, s, state, now, span) {
   put(p.warn, lost ? `${many(lost, 'member')} cannot be reached from here: ${lost === 1 ? 'its transport is' : 'their transports are'} not known, or none is stated.` : '');
   p.table.hidden = !s.live;
   const shown = s.members.slice(0, 200);
+  n.classList.toggle('dense', shown.length > 30);
   keyed(p.rows, shown, (m) => who({ ...m, room_id: s.room_id }), newRow, (r, m) => updateRow(r, m, s));
   put(p.more, s.members.length > shown.length ? `and ${s.members.length - shown.length} more members: see status.json` : '');
   p.line.update(s.stays, now, span);
@@ -102,15 +103,15 @@ function newRow() {
     td.dataset.label = label;
     n.append(td);
   };
-  const p = n.parts = { user: el('bdi', 'user'), device: el('bdi', 'device'), since: el('span', 'num'), dialect: el('span', 'badge'), kind: el('span'), detail: el('span', 'detail'), got: el('span', 'num got'), spark: svg('svg', { class: 'spark', width: 88, height: 22, viewBox: '0 0 88 22', 'aria-hidden': 'true' }), expires: el('span', 'num') };
+  const p = n.parts = { user: el('bdi', 'user'), device: el('bdi', 'device'), since: el('span', 'num'), sure: el('span', 'detail'), dialect: el('span', 'badge'), kind: el('span'), detail: el('span', 'detail'), got: el('span', 'num got'), parts: el('span', 'num detail'), spark: svg('svg', { class: 'spark', width: 88, height: 22, viewBox: '0 0 88 22', 'aria-hidden': 'true' }), expires: el('span', 'num') };
   p.area = svg('path', { class: 'area' });
   p.stroke = svg('path', { class: 'stroke' });
   p.spark.append(p.area, p.stroke);
   cell('Member', 'name', p.user, p.device);
-  cell('In since', '', p.since);
+  cell('In since', '', el('span', '', p.since, p.sure));
   cell('Dialect', '', p.dialect);
-  cell('Transport', 'transport', p.kind, p.detail);
-  cell('Receives', 'receives', el('span', 'flow', p.spark, p.got));
+  cell('Transport', 'transport', el('span', '', p.kind, p.detail));
+  cell('Receives', 'receives', el('span', 'flow', el('span', '', p.got, p.parts), p.spark));
   cell('Expires in', 'end', p.expires);
   return n;
 }
@@ -122,6 +123,7 @@ function updateRow(n, m, s) {
   put(p.device, m.device_id || m.member_id, 40);
   const stay = s.stays.find((t) => t.end_ts == null && t.user_id === m.user_id && t.device_id === m.device_id && (m.device_id || t.member_id === m.member_id));
   time(p.since, 'since', stay?.start_ts ?? m.created_ts);
+  put(p.sure, stay && !stay.start_uncertain ? '' : 'by its own account');
   put(p.dialect, m.dialect, 20, DIALECTS[m.dialect] ?? '');
   const raw = m.transport ?? {};
   const odd = m.transport != null && !m.transport_known;
@@ -139,7 +141,7 @@ function updateRow(n, m, s) {
 }
 
 const bits = (b) => (b >= 1e6 ? `${(b / 1e6).toFixed(1)} Mbit/s` : `${Math.round(b / 1e3)} kbit/s`);
-const speed = (r) => [r.audio_packets && `${Math.round(r.audio_packets)} audio/s`, r.video_frames && `${Math.round(r.video_frames)} frames/s`, bits(r.bits)].filter(Boolean).join(' · ');
+const frames = (r) => [r.audio_packets && `${Math.round(r.audio_packets)} audio/s`, r.video_frames && `${Math.round(r.video_frames)} video/s`].filter(Boolean).join(' · ');
 
 export function drawMedia(list) {
   const by = new Map(list.map((m) => [who(m), m]));
@@ -148,13 +150,16 @@ export function drawMedia(list) {
     n.classList.toggle('quiet', !m?.rate);
     if (!m?.rate) {
       put(p.got, m ? 'no count of late' : '—', 0, m ? '' : 'what this member receives is not counted here');
+      put(p.parts, '');
       set(p.stroke, { d: '' });
       set(p.area, { d: '' });
       continue;
     }
-    const from = m.from.map((f) => `from ${clip(clean(f.user_id), 80)} ${clip(clean(f.device_id || f.member_id), 40)}: ${f.rate ? speed(f.rate) : 'nothing of late'}`);
+    const from = m.from.map((f) => `from ${clip(clean(f.user_id), 80)} ${clip(clean(f.device_id || f.member_id), 40)}: ${f.rate ? [bits(f.rate.bits), frames(f.rate)].filter(Boolean).join(' · ') : 'not counted of late'}`);
     if (m.from_more) from.push(`and ${m.from_more} more`);
-    put(p.got, speed(m.rate), 0, from.join('\n'));
+    from.unshift('audio packets, whole video frames and payload per second');
+    put(p.got, bits(m.rate.bits), 0, from.join('\n'));
+    put(p.parts, frames(m.rate), 0, from.join('\n'));
     const top = Math.max(...m.history, 1), step = 88 / 39;
     const points = m.history.slice(-40).map((v, i, a) => `${(88 - (a.length - 1 - i) * step).toFixed(1)} ${(20.5 - (18 * v) / top).toFixed(1)}`);
     set(p.stroke, { d: points.length > 1 ? `M${points.join('L')}` : '' });
@@ -165,12 +170,14 @@ export function drawMedia(list) {
 /** happenings are the joins, ends and notes of late, newest first. */
 function happenings(state) {
   const all = state.notes.map((x) => ({ key: `n${x.at}${x.text}`, at: x.at, kind: x.level, text: x.text + (x.count > 1 ? ` (${x.count} times)` : '') }));
+  const again = (t, end) => `${who(t)} ${end}`;
+  const replaced = new Set(state.stays.filter((t) => t.cause === 'replaced').map((t) => again(t, t.end_ts)));
   for (const t of state.stays) {
     const app = t.application === 'm.call' ? '' : ` (${clip(clean(t.application), 40)})`;
-    all.push({ key: `s${t.id}`, at: t.start_uncertain ? t.seen_ts : t.start_ts, kind: 'here', who: t, text: (t.start_uncertain ? 'was already there' : 'joined') + app });
-    if (t.end_ts != null) all.push({ key: `e${t.id}`, at: t.end_ts, kind: fate(t), who: t, text: why(t) + app });
+    all.push({ key: `s${t.id}`, at: t.start_uncertain ? t.seen_ts : t.start_ts, kind: 'here', who: t, text: (t.start_uncertain ? 'was already there' : replaced.has(again(t, t.start_ts)) ? 'joined anew' : 'joined') + app });
+    if (t.end_ts != null && t.cause !== 'replaced') all.push({ key: `e${t.id}`, at: t.end_ts, kind: fate(t), who: t, text: `${why(t)}${app} · stayed ${lasting(t.end_ts - t.start_ts)}` });
   }
-  return all.sort((a, b) => b.at - a.at).slice(0, 12);
+  return all.sort((a, b) => b.at - a.at).slice(0, 10);
 }
 
 export function drawLists(state) {
@@ -213,7 +220,7 @@ export function drawTop(state, now) {
     n.dataset.level = c.level;
     n.setAttribute('role', c.level === 'info' ? 'status' : 'alert');
     put(n.firstChild, c.text, 400);
-    n.lastChild.replaceChildren(' for ', time(el('span', 'num'), 'since', c.at));
+    n.lastChild.replaceChildren(' · for ', time(el('span', 'num'), 'since', c.at));
     tickTimes(now, n);
   });
 }
@@ -231,7 +238,7 @@ export function drawCards(state, now, span) {
 }
 
 export function drawLegend() {
-  for (const [kind, label] of [...Object.entries(FATES), ['uncertain', 'start not seen by us']]) {
+  for (const [kind, label] of [...Object.entries(FATES), ['uncertain', 'start not seen']]) {
     $('legend').append(el('li', '', swatch(kind), label));
   }
 }
