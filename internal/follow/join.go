@@ -39,6 +39,7 @@ func Join(ctx context.Context, call *client.Call, opts *JoinOptions, emit func(r
 	}
 	m := call.Membership()
 	j.room, j.slot = call.Room(), m.Slot
+	j.lines.room = j.room
 	// Room for all that the senders ever say, so that none waits for us.
 	j.sent = make(chan sent, 2*len(j.opts.Sources))
 	sending, stop := context.WithCancel(ctx)
@@ -72,6 +73,7 @@ type joined struct {
 	opts JoinOptions
 	emit func(report.Change) error
 
+	lines  lines
 	tracks counts
 	sent   chan sent
 }
@@ -194,7 +196,7 @@ func (j *joined) update(u client.Update) error {
 			return finalError(u.Err)
 		}
 	}
-	if c, ok := roomLine(j.room, u); ok {
+	if c, ok := j.lines.of(u); ok {
 		return j.emit(c)
 	}
 	return nil

@@ -22,7 +22,7 @@ import (
 func Watch(ctx context.Context, room *client.Room, emit func(report.Change) error) error {
 	encrypted := false
 	room.Read(func(r *matrixrtc.Room) { encrypted = r.Encrypted() })
-	updates := room.Updates()
+	updates, lines := room.Updates(), &lines{room: room}
 	if err := emit(report.Notice(room.ID(), report.KindWatching, time.Now(), nil)); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func Watch(ctx context.Context, room *client.Room, emit func(report.Change) erro
 				}
 				return client.ErrClosed
 			}
-			if c, ok := roomLine(room, u); ok {
+			if c, ok := lines.of(u); ok {
 				if err := emit(c); err != nil {
 					return err
 				}
@@ -62,22 +62,45 @@ func finalError(err error) error {
 	return err
 }
 
-// roomLine is the line of an update about the room or the homeserver.
-func roomLine(room *client.Room, u client.Update) (report.Change, bool) {
+// lines makes lines of what concerns the room and the homeserver. It remembers
+// what is wrong, to say which of it is over.
+type lines struct {
+	room       *client.Room
+	down, gone bool
+}
+
+// of is the line of an update, ok is false if it has none.
+func (l *lines) of(u client.Update) (c report.Change, ok bool) {
 	switch u := u.(type) {
 	case client.Changed:
-		return report.OfChange(room.ID(), u.Change, sessionOf(room, u.Change)), true
+		return report.OfChange(l.room.ID(), u.Change, sessionOf(l.room, u.Change)), true
 	case client.Note:
-		switch {
-		case u.Err == nil:
-			return report.Notice(room.ID(), report.KindReachable, time.Now(), nil), true
-		case errors.Is(u.Err, client.ErrNotJoined):
-			return report.Notice(room.ID(), report.KindNotInRoom, time.Now(), nil), true
-		case !u.Final:
-			return report.Notice(room.ID(), report.KindUnreachable, time.Now(), u.Err), true
+		if !u.Final {
+			return report.Notice(l.room.ID(), l.note(u.Err), time.Now(), u.Err), true
 		}
 	}
 	return report.Change{}, false
+}
+
+func (l *lines) note(err error) string {
+	// Sync tells of lost contact with an error that says when it tries again;
+	// any other note is about a part of one answer.
+	var outage interface{ RetryAfter() time.Duration }
+	switch {
+	case err == nil && l.gone && !l.down:
+		l.gone = false
+		return report.KindInRoom
+	case err == nil:
+		l.down = false
+		return report.KindReachable
+	case errors.Is(err, client.ErrNotJoined):
+		l.gone = true
+		return report.KindNotInRoom
+	case errors.As(err, &outage):
+		l.down = true
+		return report.KindUnreachable
+	}
+	return report.KindNote
 }
 
 // sessionOf is the session that a change is about, as it is now; nil if it has

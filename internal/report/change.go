@@ -87,6 +87,11 @@ const (
 	KindReachable = "homeserver_reachable"
 	// KindNotInRoom says that our account is no longer in the room.
 	KindNotInRoom = "not_in_room"
+	// KindInRoom says that it is in the room again.
+	KindInRoom = "in_room"
+	// KindNote says that a part of an answer of the homeserver could not be
+	// used; everything else of it was.
+	KindNote = "note"
 
 	// KindOwn: our own membership is in another state.
 	KindOwn = "own"

@@ -52,11 +52,15 @@ func sentence(c Change) (color, text string) {
 	case KindEncrypted:
 		return colorNote, "this room is encrypted: encrypted memberships cannot be read yet, so members may be missing"
 	case KindUnreachable:
-		return colorBad, "the homeserver does not answer, trying again: " + Clean(c.Error)
+		return colorBad, "the homeserver does not answer, trying again: " + CleanLine(c.Error)
 	case KindReachable:
 		return colorGood, "the homeserver answers again; what follows happened meanwhile"
 	case KindNotInRoom:
 		return colorBad, "our account is no longer in the room"
+	case KindInRoom:
+		return colorGood, "our account is in the room again"
+	case KindNote:
+		return colorNote, "note: " + CleanLine(c.Error)
 	}
 	return mediaSentence(c)
 }
