@@ -71,8 +71,8 @@ type (
 		Timeout time.Duration
 	}
 
-	// Wake asks for a Tick at a time, and for none at the times asked for before.
-	// Zero: no Tick is needed.
+	// Wake asks for one Tick at a time, and for none at the times asked for
+	// before. Zero: no Tick is needed.
 	Wake struct{ At time.Time }
 
 	// StateChanged says how our membership stands now. Err is why, for AtRisk,

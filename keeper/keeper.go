@@ -165,6 +165,9 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 	case Observed:
 		k.observe(in, now)
 	case Tick:
+		if !now.Before(k.woken) {
+			k.woken = time.Time{} // used up
+		}
 	}
 	k.clock(now)
 	k.wake()
@@ -174,7 +177,7 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 // clock does what is due by the time alone.
 func (k *Keeper) clock(now time.Time) {
 	if k.leaving && k.flight == nil && !k.ghost.IsZero() && !now.Before(k.ghost) {
-		k.to(Left, now, fmt.Errorf("the leave did not reach the homeserver, but the membership is over by the clock: %w", orExpired(k.last)))
+		k.to(Left, now, fmt.Errorf("the leave did not reach the homeserver, and the membership has run out since: %w", k.last))
 		return
 	}
 	if !k.leaving && !k.until.IsZero() {
