@@ -8,7 +8,9 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/matrixrtc-go/matrixrtc/client"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/livekit"
 	"github.com/matrixrtc-go/matrixrtc/media"
+	"github.com/matrixrtc-go/matrixrtc/server"
 )
 
 // The exit codes. They are a contract: exitHelp and docs/cli.md say the same.
@@ -44,10 +46,11 @@ func exitCode(err error) int {
 	var coder interface{ ExitCode() int }
 	var parse *kong.ParseError
 	var usage *usageError
+	var config *server.ConfigError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &parse), errors.As(err, &usage):
+	case errors.As(err, &parse), errors.As(err, &usage), errors.As(err, &config):
 		return exitUsage
 	case errors.As(err, &coder):
 		return coder.ExitCode()
@@ -57,7 +60,7 @@ func exitCode(err error) int {
 		homeserver.ErrNotJoined, homeserver.ErrNoCredentials, client.ErrNotJoined, client.ErrEncrypted,
 		client.ErrKicked, media.ErrCannotPublish, media.ErrRefused):
 		return exitNotPermitted
-	case isAny(err, homeserver.ErrUnreachable, context.DeadlineExceeded):
+	case isAny(err, homeserver.ErrUnreachable, livekit.ErrServiceUnreachable, livekit.ErrSFUUnreachable, context.DeadlineExceeded):
 		return exitUnreachable
 	case isAny(err, homeserver.ErrRoomUnknown, fs.ErrNotExist):
 		return exitUsage

@@ -31,7 +31,7 @@ type commands struct {
 	Completion CompletionCmd `cmd:"" help:"Print the completion script of a shell." group:"other"`
 
 	Help     helpFlag `short:"h" help:"Show help, with examples."`
-	LogLevel string   `name:"log-level" enum:"debug,info,warn,error" default:"warn" from:"MATRIXRTC_LOG_LEVEL" help:"What is logged to stderr: debug, info, warn or error."`
+	LogLevel string   `name:"log-level" enum:",debug,info,warn,error" default:"" placeholder:"LEVEL" from:"MATRIXRTC_LOG_LEVEL" help:"What is logged to stderr: debug, info, warn or error; without it warn, and info for serve."`
 }
 
 const description = "MatrixRTC from the command line: join, watch and serve calls on Matrix."
@@ -55,9 +55,12 @@ type app struct {
 	streams
 	env   environ
 	log   *slog.Logger
+	level slog.LevelVar
 	tty   bool // out is a terminal
 	style *report.Style
 	kong  *kong.Kong
+
+	logLevel string // as it was asked for, "" if it was not
 }
 
 // run is the program. It returns the exit code; ctx ends when the user wants
@@ -105,11 +108,16 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return &usageError{err}
+	a.logLevel = c.LogLevel
+	a.level.Set(slog.LevelWarn)
+	if c.LogLevel != "" {
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+			return &usageError{err}
+		}
+		a.level.Set(level)
 	}
-	a.log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	a.log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: &a.level}))
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(a)
 }
@@ -129,13 +137,13 @@ func (a *app) environment() kong.Resolver {
 	})
 }
 
-// plain makes an error one line that is safe for a terminal.
+// plain makes the text of an error safe for a terminal.
 func plain(err error) string {
 	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 	for i := range lines {
 		lines[i] = report.CleanLine(lines[i])
 	}
-	return strings.Join(lines, "\n  ")
+	return strings.Join(lines, "\n")
 }
 
 // width is how many columns the terminal has, 80 if that is not known.

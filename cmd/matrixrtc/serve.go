@@ -1,9 +1,139 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/matrixrtc-go/matrixrtc/server"
+	"github.com/matrixrtc-go/matrixrtc/server/web"
+)
 
 // ServeCmd runs the site.
-type ServeCmd struct{}
+type ServeCmd struct {
+	Config       string   `short:"c" placeholder:"FILE" type:"path" from:"MATRIXRTC_CONFIG" help:"The configuration, in YAML."`
+	Check        bool     `help:"Say whether the configuration is right, and do not run."`
+	Listen       string   `placeholder:"ADDRESS" help:"Where the public listener listens, like 127.0.0.1:8080."`
+	PublicURL    string   `name:"public-url" placeholder:"URL" help:"The address at which clients reach it, like https://rtc.example.org."`
+	AdminListen  string   `name:"admin-listen" placeholder:"ADDRESS" help:"Where the status page is, like 127.0.0.1:8090; off for none."`
+	ServerName   string   `name:"server-name" placeholder:"NAME" help:"The homeserver whose users may open calls here, like example.org."`
+	MediaAddress string   `name:"media-address" placeholder:"IP" help:"The IP address at which clients reach the media ports."`
+	Watch        []string `placeholder:"ROOM" sep:"none" help:"A room to show on the status page, with a login as for watch. Can be repeated."`
+	accountFlags
+}
 
-// Run runs the site.
-func (*ServeCmd) Run() error { return errors.New("serve is not built yet") }
+// Help is shown by --help.
+func (*ServeCmd) Help() string {
+	return `One process is the whole site: the authorization service, the embedded SFU (or an external one), transport discovery and the status page. A reverse proxy with TLS belongs in front of the public listener; docs/cli.md describes the configuration.
+
+What a flag says wins over the environment, and that over the file. The LIVEKIT_* variables of lk-jwt-service are understood; LIVEKIT_URL means an external SFU.
+
+Examples:
+
+	matrixrtc serve --config site.yaml --check
+	matrixrtc serve --config site.yaml
+	matrixrtc serve --server-name example.org --public-url https://rtc.example.org
+	matrixrtc serve --config site.yaml --watch '#daily:example.org'`
+}
+
+// Run runs the site until Ctrl-C.
+func (c *ServeCmd) Run(ctx context.Context, a *app) error {
+	cfg, warnings, err := server.Load(c.Config, a.env, func(cfg *server.Config) { c.apply(a, cfg) })
+	for _, w := range warnings {
+		fmt.Fprintln(a.err, "matrixrtc: warning:", w)
+	}
+	if err != nil {
+		return err
+	}
+	a.level.Set(cfg.Level())
+	if err := c.checkWatch(a); err != nil {
+		return err
+	}
+	board := web.NewBoard(&web.Options{Site: cfg.Homeserver.ServerName, Logger: a.log})
+	site, err := server.New(cfg, &server.Options{Logger: a.log, Admin: board.Handler()})
+	if err != nil {
+		return &usageError{err}
+	}
+	if c.Check {
+		_, err := fmt.Fprintln(a.out, "The configuration is right.")
+		return err
+	}
+	return c.serve(ctx, a, cfg, site, board)
+}
+
+func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *server.Server, board *web.Board) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- site.Serve(ctx) }()
+	select {
+	case err := <-served:
+		return err
+	case <-site.Ready():
+	}
+	if _, err := fmt.Fprint(a.out, describe(cfg, site)); err != nil {
+		stop()
+		<-served
+		return err
+	}
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		c.watch(ctx, a, board)
+	}()
+	err := <-served
+	stop()
+	<-watching
+	return err
+}
+
+// apply puts the flags on top of the configuration.
+func (c *ServeCmd) apply(a *app, cfg *server.Config) {
+	for _, f := range []struct {
+		flag string
+		to   *string
+	}{
+		{c.Listen, &cfg.Listen},
+		{c.PublicURL, &cfg.PublicURL},
+		{c.AdminListen, &cfg.Admin.Listen},
+		{c.ServerName, &cfg.Homeserver.ServerName},
+		{c.MediaAddress, &cfg.Media.Address},
+		{a.logLevel, &cfg.LogLevel},
+	} {
+		if f.flag != "" {
+			*f.to = f.flag
+		}
+	}
+}
+
+// describe says what a running site is, and what is left to do.
+func describe(cfg *server.Config, site *server.Server) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The site is up at %s.\n", site.URL())
+	fmt.Fprintf(&b, "  listens on   %s\n", site.PublicAddr())
+	fmt.Fprintf(&b, "  media goes to %s\n", site.Advertised())
+	if addr := site.AdminAddr(); addr != nil {
+		fmt.Fprintf(&b, "  status page  http://%s/\n", addr)
+	}
+	fmt.Fprintf(&b, "  SFU key      %s\n", keyOrigin(cfg))
+	name := cfg.Homeserver.ServerName
+	if name == "" {
+		name = "your server name"
+	}
+	fmt.Fprintf(&b, "\nPut this into https://%s/.well-known/matrix/client:\n\n%s\n", name, site.DiscoveryJSON())
+	return b.String()
+}
+
+// keyOrigin says whether the key of the SFU was given.
+func keyOrigin(cfg *server.Config) string {
+	var block struct {
+		Keys map[string]string `yaml:"keys"`
+	}
+	if err := cfg.LiveKit.Decode(&block); err != nil {
+		block.Keys = nil // no block
+	}
+	if cfg.SFU.Key == "" && cfg.SFU.KeyFile == "" && cfg.SFU.KeysFile == "" && len(block.Keys) == 0 {
+		return "made for this run, because none was given"
+	}
+	return "as configured"
+}

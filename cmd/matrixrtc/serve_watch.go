@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/report"
+	"github.com/matrixrtc-go/matrixrtc/server/web"
+)
+
+// watchAgain is how long serve waits before it tries again to watch rooms.
+const watchAgain = 10 * time.Second
+
+// checkWatch finds out before the site starts whether there is a login to
+// watch rooms with.
+func (c *ServeCmd) checkWatch(a *app) error {
+	for _, room := range c.Watch {
+		if !isRoom(room) {
+			return &usageError{fmt.Errorf("--watch %q is not a room: a room id starts with ! and an alias with #", room)}
+		}
+	}
+	if token, err := c.value(); len(c.Watch) == 0 || token != "" || err != nil {
+		return err
+	}
+	dir, err := a.accountDir()
+	if err != nil {
+		return err
+	}
+	_, err = dir.choose(c.Account)
+	return err
+}
+
+// watch keeps the board true until ctx ends. The site does not depend on it:
+// what goes wrong is shown on the page and tried again.
+func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board) {
+	if len(c.Watch) == 0 {
+		board.Note(time.Now(), slog.LevelInfo, "No room is watched: name rooms with --watch to see their calls here.")
+		return
+	}
+	for {
+		err := c.watchRooms(ctx, a, board)
+		if ctx.Err() != nil {
+			return
+		}
+		board.Condition(time.Now(), "watch", slog.LevelWarn, "The rooms cannot be watched: "+err.Error())
+		a.log.Warn("watch rooms", "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+	}
+}
+
+// watchRooms watches until ctx ends or the homeserver wants no more of us.
+func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board) error {
+	hs, err := c.open(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer hs.Close()
+	cl := client.New(hs, &client.Options{Logger: a.log})
+	defer closeClient(ctx, a, cl)
+	var rooms []*client.Room
+	for _, name := range c.Watch {
+		id, err := resolveRoom(ctx, hs, name)
+		if err != nil {
+			return err
+		}
+		room, err := cl.Open(ctx, id)
+		if err != nil {
+			return err
+		}
+		rooms = append(rooms, room)
+	}
+	board.Condition(time.Now(), "watch", slog.LevelWarn, "")
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var watching sync.WaitGroup
+	for i, room := range rooms {
+		watching.Go(func() { stop(watchRoom(ctx, room, c.Watch[i], board)) })
+	}
+	watching.Wait()
+	return context.Cause(ctx)
+}
+
+// watchRoom shows one room on the board until ctx ends, or the stream does.
+func watchRoom(ctx context.Context, room *client.Room, name string, board *web.Board) error {
+	var changes []matrixrtc.Change
+	show := func() {
+		var doc report.Document
+		about := web.Room{ID: room.ID(), Name: name}
+		now := time.Now()
+		if room.Read(func(r *matrixrtc.Room) { doc, about.Encrypted = report.Rooms(now, r), r.Encrypted() }) {
+			board.Update(now, about, doc, changes)
+		}
+		changes = nil
+	}
+	show()
+	updates := room.Updates()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case u, ok := <-updates:
+			if !ok {
+				return client.ErrClosed
+			}
+			switch u := u.(type) {
+			case client.Changed:
+				changes = append(changes, u.Change)
+			case client.Note:
+				if u.Final {
+					return u.Err
+				}
+				text := ""
+				if u.Err != nil {
+					text = "What is shown may be old: " + u.Err.Error()
+				}
+				board.Condition(time.Now(), "homeserver", slog.LevelWarn, text)
+			}
+			// What has come meanwhile is shown at once.
+			if len(updates) == 0 {
+				show()
+			}
+		}
+	}
+}
