@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,14 @@ import (
 	"net/http"
 	"sync"
 	"time"
+)
+
+const (
+	// shutdownTimeout bounds how long requests under way may take at the end.
+	shutdownTimeout = 5 * time.Second
+	// partingTime is what the clients of websockets get to close their side
+	// after the SFU has closed its own.
+	partingTime = 500 * time.Millisecond
 )
 
 // httpGroup is some HTTP servers with one end.
@@ -23,16 +32,19 @@ type httpGroup struct {
 
 	serving  sync.WaitGroup // the servers' accept loops
 	handling sync.WaitGroup // requests, websockets included
+
+	mu      sync.Mutex
+	sockets map[net.Conn]struct{} // taken over by their handlers
 }
 
 func newHTTPGroup(log *slog.Logger) *httpGroup {
-	g := &httpGroup{log: log, failed: make(chan error, 2)}
+	g := &httpGroup{log: log, failed: make(chan error, 2), sockets: map[net.Conn]struct{}{}}
 	g.base, g.cancel = context.WithCancel(context.Background())
 	g.streams, g.end = context.WithCancel(g.base)
 	return g
 }
 
-// serve starts to serve on a listener; shutdown waits for its end. There is no
+// serve starts to serve on a listener; wait waits for its end. There is no
 // write timeout, because websockets and event streams last. ctx is g.base or
 // g.streams.
 func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
@@ -40,7 +52,9 @@ func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			g.handling.Add(1)
 			defer g.handling.Done()
-			h.ServeHTTP(w, r)
+			t := &takeover{ResponseWriter: w, group: g}
+			defer t.forget()
+			h.ServeHTTP(t, r)
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -57,8 +71,7 @@ func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
 }
 
 // shutdown closes the listeners, ends the streams, gives requests
-// shutdownTimeout to end, cuts off the rest, and returns when every handler has
-// returned.
+// shutdownTimeout to end and cuts off the rest. Websockets are left to wait.
 func (g *httpGroup) shutdown() {
 	g.end()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
@@ -73,7 +86,62 @@ func (g *httpGroup) shutdown() {
 		})
 	}
 	wg.Wait()
-	g.cancel()
+}
+
+// wait returns when every handler has returned. It follows shutdown and the
+// end of the SFU; websockets whose clients do not part are cut off.
+func (g *httpGroup) wait() {
 	g.serving.Wait()
-	g.handling.Wait()
+	done := make(chan struct{})
+	go func() { // waited for at the end of wait
+		g.handling.Wait()
+		close(done)
+	}()
+	parting := time.NewTimer(partingTime)
+	defer parting.Stop()
+	select {
+	case <-done:
+	case <-parting.C:
+		g.cancel()
+		g.mu.Lock()
+		for c := range g.sockets {
+			c.Close()
+		}
+		g.mu.Unlock()
+	}
+	<-done
+	g.cancel()
+}
+
+// takeover notices when a handler takes over its connection.
+type takeover struct {
+	http.ResponseWriter
+	group *httpGroup
+	conn  net.Conn
+}
+
+// Unwrap is for http.ResponseController.
+func (t *takeover) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// Flush is for event streams.
+func (t *takeover) Flush() { _ = http.NewResponseController(t.ResponseWriter).Flush() }
+
+// Hijack remembers the connection.
+func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err == nil {
+		t.conn = c
+		t.group.mu.Lock()
+		t.group.sockets[c] = struct{}{}
+		t.group.mu.Unlock()
+	}
+	return c, rw, err
+}
+
+func (t *takeover) forget() {
+	if t.conn != nil {
+		t.group.mu.Lock()
+		delete(t.group.sockets, t.conn)
+		t.group.mu.Unlock()
+	}
 }

@@ -32,9 +32,6 @@ type Options struct {
 	Drain time.Duration
 }
 
-// shutdownTimeout bounds how long requests under way may take at the end.
-const shutdownTimeout = 5 * time.Second
-
 // Server is a site. It is made by New and runs in Serve.
 type Server struct {
 	cfg    Config
@@ -181,11 +178,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.log.Info("site is going down")
 	service.Close()
-	// Websockets end with the SFU, everything else by itself or at the limit.
+	// Requests end by themselves or at the limit, websockets after the SFU.
 	var wg sync.WaitGroup
 	wg.Go(group.shutdown)
 	mediaErr := media.close()
 	wg.Wait()
+	group.wait()
 	return errors.Join(err, mediaErr)
 }
 
