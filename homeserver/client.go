@@ -54,7 +54,7 @@ type Client struct {
 	creds Credentials
 	offer *offer // what /versions says, once known
 
-	renewing sync.Mutex // held while the tokens are renewed: one at a time
+	renewing chan struct{} // holds one while the tokens are renewed: one at a time
 	members  memberCache
 	// noWholeEvents: the homeserver answers for a state event with its content
 	// alone.
@@ -89,7 +89,8 @@ func newClient(base string, opts *Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("homeserver URL %q: %w", base, err)
 	}
-	c := &Client{mx: mx, log: opts.Logger, save: opts.Save, wellKnown: opts.WellKnown, device: opts.DeviceName}
+	c := &Client{mx: mx, log: opts.Logger, save: opts.Save, wellKnown: opts.WellKnown, device: opts.DeviceName,
+		renewing: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -109,6 +110,9 @@ func newClient(base string, opts *Options) (*Client, error) {
 		own.Timeout = 0
 		mx.Client = &own
 	}
+	if mx.Client.CheckRedirect == nil {
+		mx.Client.CheckRedirect = checkRedirect
+	}
 	mx.UserAgent = opts.UserAgent
 	if mx.UserAgent == "" {
 		mx.UserAgent = "matrixrtc"
@@ -119,6 +123,18 @@ func newClient(base string, opts *Options) (*Client, error) {
 	mx.ResponseHook = c.logRequest
 	mx.IgnoreRateLimit = true
 	return c, nil
+}
+
+// checkRedirect follows a few redirects, but never from TLS to clear text: the
+// access token would go along.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return errors.New("it redirects from https to " + req.URL.Scheme)
+	}
+	if len(via) >= 5 {
+		return errors.New("it redirects too often")
+	}
+	return nil
 }
 
 // parseBase accepts a base URL with a scheme and a host and nothing secret.
@@ -189,7 +205,7 @@ func (c *Client) offered(ctx context.Context) (offer, error) {
 	has := func(name string) bool { return string(answer.Unstable[name]) == "true" }
 	o := offer{sticky: has("org.matrix.msc4354") || has("org.matrix.msc4354.stable")}
 	switch {
-	case has("org.matrix.msc4222.stable") || slicesHasVersion(answer.Versions, 16):
+	case has("org.matrix.msc4222.stable") || listsVersion(answer.Versions, 16):
 		o.stateAfter = "use_state_after"
 	case has("org.matrix.msc4222"):
 		o.stateAfter = "org.matrix.msc4222.use_state_after"
@@ -200,8 +216,16 @@ func (c *Client) offered(ctx context.Context) (offer, error) {
 	return o, nil
 }
 
-// slicesHasVersion reports whether a version v1.minor or later is listed.
-func slicesHasVersion(versions []string, minor int) bool {
+// forgetOffer makes the next question go to the homeserver: after an outage it
+// may be another version.
+func (c *Client) forgetOffer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offer = nil
+}
+
+// listsVersion reports whether a version v1.minor or later is listed.
+func listsVersion(versions []string, minor int) bool {
 	for _, v := range versions {
 		var n int
 		if _, err := fmt.Sscanf(v, "v1.%d", &n); err == nil && n >= minor {

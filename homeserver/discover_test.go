@@ -70,3 +70,27 @@ func TestDiscover(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
+
+// TestNoRedirectToClearText: the access token would go along.
+func TestNoRedirectToClearText(t *testing.T) {
+	t.Parallel()
+	clear := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("clear text request %s with authorization %v", r.URL.Path, r.Header.Get("Authorization") != "")
+		_, _ = w.Write([]byte(`{}`))
+	}))
+	defer clear.Close()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, clear.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	creds := login()
+	creds.Homeserver = srv.URL
+	c, err := homeserver.Open(creds, &homeserver.Options{HTTP: srv.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.JoinedRooms(t.Context()); !errors.Is(err, homeserver.ErrUnreachable) || !strings.Contains(err.Error(), "redirects") {
+		t.Errorf("error %v", err)
+	}
+}

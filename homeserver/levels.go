@@ -154,7 +154,13 @@ func readLevels(create, levels *matrixrtc.Event) *PowerLevels {
 // so if it does.
 func (c *Client) membership(ctx context.Context, room matrixrtc.RoomID, refusal error) error {
 	var ae *AnswerError
-	if !errors.As(refusal, &ae) || ae.Status != http.StatusForbidden && ae.Status != http.StatusNotFound {
+	if !errors.As(refusal, &ae) {
+		return refusal
+	}
+	switch ae.Status {
+	case http.StatusForbidden, http.StatusNotFound:
+	case http.StatusBadRequest: // Dendrite's answer for a room that it does not know
+	default:
 		return refusal
 	}
 	if joined, err := c.JoinedRooms(ctx); err != nil || slices.Contains(joined, room) {

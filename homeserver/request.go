@@ -140,7 +140,7 @@ func (c *Client) translate(op string, err error) error {
 		}
 		return fmt.Errorf("%s: %w: %s", op, ErrUnreachable, c.clean(err.Error()))
 	}
-	if he.Response == nil {
+	if ue := (*url.Error)(nil); he.Response == nil || errors.As(he.WrappedError, &ue) {
 		return fmt.Errorf("%s: %w: %s", op, ErrUnreachable, c.clean(dialWords(he.WrappedError)))
 	}
 	status := he.Response.StatusCode

@@ -153,6 +153,7 @@ func (s *syncer) failed(ctx context.Context, err error) bool {
 		s.c.log.WarnContext(ctx, "the homeserver refuses to go on from where we are, starting over", "error", err)
 		s.since = ""
 	}
+	s.c.forgetOffer()
 	s.retry = min(max(2*s.retry, firstRetry), lastRetry)
 	wait := s.retry
 	if limited := (*RateLimitError)(nil); errors.As(err, &limited) && limited.After > 0 {

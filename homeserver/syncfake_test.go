@@ -2,6 +2,7 @@ package homeserver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -193,4 +194,28 @@ func TestSyncReadsBothSpellingsOfSticky(t *testing.T) {
 			t.Errorf("%s: sticky %v, %v, received %v", e.ID, e.Sticky, e.StickyTTL, e.Received)
 		}
 	}
+}
+
+// FuzzSyncAnswer: whatever a homeserver answers, Sync does not panic, and comes
+// to its mark or says what is wrong.
+func FuzzSyncAnswer(f *testing.F) {
+	f.Add(inRoom("a", timeline(true, person("@a:x", "join"), call("$1", "@a:x", `{}`))).body, `[]`)
+	f.Add(`{"next_batch":"a","rooms":{"join":{"!a:x":{"state_after":{"events":[null]},"timeline":7},"":{}},"leave":{"!a:x":[]}}}`, `{"chunk":[{}]}`)
+	f.Add(`{"next_batch":"a","rooms":{"join":{"!a:x":{"timeline":{"events":[{"type":"m.room.member","sender":"@a:x","content":{},"origin_server_ts":1}]}}}}}`, `[1]`)
+	f.Fuzz(func(t *testing.T, body, other string) {
+		fk := newFake(t, ok(body), ok(body), ok(body))
+		for _, path := range []string{"v3/rooms/%21a:x/state", "v3/rooms/%21a:x/members", "v3/rooms/%21one:fake.test/state"} {
+			fk.on(path, other)
+		}
+		marks := 0
+		for b, err := range fk.client(nil).Sync(t.Context()) {
+			if b.Room == "" && err == nil {
+				marks++
+			}
+			var outage interface{ RetryAfter() time.Duration }
+			if marks == 2 || errors.As(err, &outage) {
+				break
+			}
+		}
+	})
 }

@@ -116,7 +116,7 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 	}
 	switch {
 	case first:
-		r.stale, r.held, r.stuck = false, nil, nil
+		*r = syncRoom{}
 		s.c.members.forget(room)
 		complete(&batch)
 	case fresh || body.Timeline.Limited:
@@ -266,9 +266,13 @@ func (s *syncer) introduce(ctx context.Context, b *matrixrtc.Batch) error {
 		}
 		return 1
 	})
+	self, _ := s.c.Self()
 	look(b.State)
 	look(b.Events)
 	look(b.Sticky)
+	if b.Complete && !told[string(self)] { // whoever gets a room complete wants to know of itself
+		unknown[string(self)] = true
+	}
 	if len(unknown) > 0 {
 		members, err := s.c.fetchMembers(ctx, b.Room, unknown)
 		if err != nil {

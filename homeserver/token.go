@@ -36,8 +36,12 @@ func (c *Client) token(ctx context.Context, r request) (string, error) {
 // the refusal that led here, nil if there was none. Whoever comes second finds
 // the work done.
 func (c *Client) renew(ctx context.Context, used string, cause error) error {
-	c.renewing.Lock()
-	defer c.renewing.Unlock()
+	select {
+	case c.renewing <- struct{}{}:
+		defer func() { <-c.renewing }()
+	case <-ctx.Done():
+		return fmt.Errorf("renew the access token: %w", context.Cause(ctx))
+	}
 
 	creds := c.Credentials()
 	if creds.AccessToken != used && creds.AccessToken != "" {

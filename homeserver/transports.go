@@ -50,7 +50,8 @@ func (c *Client) Transports(ctx context.Context) ([]matrixrtc.Transport, error) 
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the homeserver itself names no transports: %w", err)
+		return nil, fmt.Errorf("the homeserver itself names no transports, and the document that may cannot be read"+
+			" (serve it, or name a transport yourself): %w", err)
 	}
 	return c.readTransports(doc, "org.matrix.msc4143.rtc_foci", "org.matrix.msc4158.rtc_foci", "m.rtc_foci"), nil
 }
