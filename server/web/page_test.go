@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
@@ -140,6 +141,20 @@ func pageStays(t *testing.T, browser context.Context) {
 	for _, say := range []string{"@leaver:x left · stayed 7 s", "@crasher:x fell silent: its membership expired · stayed 15 s", "@kicked:x left the room, was kicked or banned · stayed 10 s", "@rejoiner:x joined anew", "@here:x was already there"} {
 		p.until(fmt.Sprintf(`[...document.querySelectorAll('#lately li')].some((n) => n.innerText.replace(/\s+/g, ' ').includes(%q))`, say))
 	}
+	move := func(selector string) {
+		t.Helper()
+		at := eval[[]float64](p, `(() => { const r = document.querySelector('`+selector+`').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()`)
+		if err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: at[0], Y: at[1]})
+			return err
+		})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(".plot .bar.expired .touch")
+	p.until(`/@crasher:x · D\njoined .*\nended .* after 15 s: fell silent: its membership expired\nlast heard of/.test(document.querySelector('#tip').innerText)`)
+	move("h1")
+	p.until(`document.querySelector('#tip').hidden`)
 	// A bar is as long as the stay: the crasher's 15 s against the leaver's 7 s.
 	if ratio := eval[float64](p, `(() => {
 		const long = (u) => [...document.querySelectorAll('.plot .bar')].filter((g) => g.stay.user_id === u)

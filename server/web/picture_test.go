@@ -12,7 +12,9 @@ import (
 )
 
 // TestPictures takes pictures of the page as it stands after a lively minute.
-// MATRIXRTC_PICTURES=DIR keeps them there; docs/status.png is made so.
+// MATRIXRTC_PICTURES=DIR keeps them there:
+//
+//	MATRIXRTC_PICTURES=$PWD/docs go test -run TestPictures/^status$ ./server/web
 func TestPictures(t *testing.T) {
 	browser := startBrowser(t)
 	dir := os.Getenv("MATRIXRTC_PICTURES")
@@ -25,8 +27,8 @@ func TestPictures(t *testing.T) {
 		scale         float64
 		setup         func(*Board)
 	}{
-		{"status", "light", 1180, 900, 2, nil},
-		{"status-dark", "dark", 1180, 900, 2, nil},
+		{"status", "light", 1180, 900, 1.5, nil},
+		{"status-dark", "dark", 1180, 900, 1.5, nil},
 		{"status-narrow", "light", 390, 844, 2, nil},
 		{"status-crowd", "dark", 1180, 900, 1, crowd},
 		{"status-empty", "light", 1180, 700, 1, func(b *Board) {
@@ -73,10 +75,10 @@ func crowd(b *Board) {
 	s.tell(now.Add(-3 * time.Minute))
 	for i := range 100 {
 		at := now.Add(-time.Duration(170-i) * time.Second)
-		s.join(at, fmt.Sprintf("@person%03d:example.org", i), "DEVICE", matrixrtcDialects[i%len(matrixrtcDialects)], "m.call", livekitHere, time.Hour)
+		s.join(at, fmt.Sprintf("@person%03d:example.org", i), "DEVICE", crowdDialects[i%len(crowdDialects)], "m.call", livekitHere, time.Hour)
 	}
 	for i := range 12 {
-		s.end(now.Add(-time.Duration(60-3*i)*time.Second), fmt.Sprintf("@person%03d:example.org", i*7), causes[i%len(causes)])
+		s.end(now.Add(-time.Duration(60-3*i)*time.Second), fmt.Sprintf("@person%03d:example.org", i*7), crowdCauses[i%len(crowdCauses)])
 	}
 	s.tell(now)
 }

@@ -19,6 +19,8 @@ type stage struct {
 	invalid []report.Invalid
 	dark    []report.Unreadable
 	events  int
+	// seen is when the board saw what happens; zero: as it happens.
+	seen time.Time
 }
 
 type actor struct {
@@ -41,7 +43,7 @@ func (s *stage) join(at time.Time, user, device string, dialect matrixrtc.Dialec
 	m := matrixrtc.Member{Since: at, Membership: &matrixrtc.Membership{
 		Room: s.room.ID, Event: matrixrtc.EventID(fmt.Sprintf("$event%d", s.events)), Dialect: dialect,
 		User: matrixrtc.UserID(user), Device: matrixrtc.DeviceID(device), Slot: matrixrtc.MakeSlotID(app, ""),
-		Application: matrixrtc.Application{Type: app}, Created: at, Lifetime: lifetime,
+		Application: matrixrtc.Application{Type: app}, Created: at, Lifetime: lifetime, Intent: "video",
 	}}
 	if lifetime > 0 {
 		m.Expires = at.Add(lifetime)
@@ -57,7 +59,14 @@ func (s *stage) join(at time.Time, user, device string, dialect matrixrtc.Dialec
 		a.transport = nil
 	}
 	s.members = append(s.members, a)
-	s.changes = append(s.changes, matrixrtc.MemberJoined{Moment: matrixrtc.Moment{At: at, Seen: at}, Session: m.SessionKey(), Member: m})
+	s.changes = append(s.changes, matrixrtc.MemberJoined{Moment: s.moment(at), Session: m.SessionKey(), Member: m})
+}
+
+func (s *stage) moment(at time.Time) matrixrtc.Moment {
+	if s.seen.IsZero() {
+		return matrixrtc.Moment{At: at, Seen: at}
+	}
+	return matrixrtc.Moment{At: at, Seen: s.seen}
 }
 
 func (s *stage) find(user string) int {
@@ -102,7 +111,7 @@ func session(members []actor) report.Session {
 	first := members[0]
 	out := report.Session{
 		Room: first.Room, Slot: first.Slot, Application: first.Application.Type,
-		Since: first.Since.UnixMilli(), Devices: len(members), Oldest: first.Event,
+		Since: first.Since.UnixMilli(), Intent: &first.Intent, Devices: len(members), Oldest: first.Event,
 	}
 	users := map[matrixrtc.UserID]bool{}
 	for _, a := range members {
@@ -127,8 +136,10 @@ func showcase(b *Board, now time.Time) *stage {
 	s := newStage(b, "!showcase:localhost", "Tuesday call")
 	ago := func(seconds float64) time.Time { return now.Add(-time.Duration(seconds * float64(time.Second))) }
 	life := 15 * time.Second
+	s.seen = ago(158)
 	s.join(ago(400), "@alice:localhost", "LAPTOP", matrixrtc.DialectDraft, "m.call", livekitHere, life)
 	s.tell(ago(158))
+	s.seen = time.Time{}
 	s.join(ago(150), "@bob:localhost", "PHONE", matrixrtc.DialectCall, "m.call", livekitHere, life)
 	s.join(ago(146), "@carol:localhost", "TABLET", matrixrtc.DialectDraft, "m.call", livekitHere, life)
 	s.join(ago(142), "@dave:localhost", "DESKTOP", matrixrtc.DialectCall, "m.call", livekitHere, life)
@@ -178,6 +189,6 @@ func (s *stage) flows(now time.Time, elapsed time.Duration) {
 }
 
 var (
-	matrixrtcDialects = []matrixrtc.DialectName{matrixrtc.DialectCall, matrixrtc.DialectDraft, matrixrtc.DialectSlot, matrixrtc.DialectSticky}
-	causes            = []matrixrtc.Cause{matrixrtc.CauseLeave, matrixrtc.CauseExpired, matrixrtc.CauseLeftRoom}
+	crowdDialects = []matrixrtc.DialectName{matrixrtc.DialectCall, matrixrtc.DialectDraft, matrixrtc.DialectSlot, matrixrtc.DialectSticky}
+	crowdCauses   = []matrixrtc.Cause{matrixrtc.CauseLeave, matrixrtc.CauseExpired, matrixrtc.CauseLeftRoom}
 )
