@@ -57,7 +57,8 @@ type Config struct {
 	Rooms Rooms
 	// FullAccess lists the Matrix server names whose users may open calls.
 	// Users of other servers can only join rooms that exist. The single entry
-	// AnyServer means every server.
+	// AnyServer means every server. Servers named here may be in private
+	// networks.
 	FullAccess []string
 	// Overrides gives the base URL (http or https) of the federation API of a
 	// server name, instead of looking it up. Overrides may point anywhere,
@@ -80,8 +81,9 @@ type Options struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	// Loopback by default; an empty slice that is not nil trusts nobody.
 	TrustedProxies []netip.Prefix
-	// AllowNetworks are networks that homeservers may be in although they are
-	// not public (loopback, private and link-local networks are refused).
+	// AllowNetworks are networks that any homeserver may be in. Others than
+	// those of FullAccess and Overrides must otherwise be at public addresses,
+	// so that nobody can reach loopback or private networks through us.
 	AllowNetworks []netip.Prefix
 	// InsecureSkipVerify accepts any certificate of a homeserver: for test
 	// set-ups only, since then anybody on the path can be anyone.
@@ -91,12 +93,13 @@ type Options struct {
 	// DNS is net.DefaultResolver by default.
 	DNS DNS
 	// Dial opens TCP connections to homeservers; address is always ip:port and
-	// has passed the check of AllowNetworks (overrides excepted, they come as
-	// written). A net.Dialer by default.
+	// has passed the check of AllowNetworks. A net.Dialer by default.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Rate is a token bucket for each client address. An IPv6 client is its /64.
+// Rate is a token bucket for each client address. An IPv6 client is its /64. A
+// trusted proxy that does not say for whom it asks is not limited: it stands
+// for any number of clients.
 type Rate struct {
 	// PerSecond is 20 by default. Negative means no limit.
 	PerSecond float64
@@ -115,6 +118,7 @@ type Service struct {
 	trusted    []netip.Prefix
 	openid     *openID
 	closed     atomic.Bool
+	unnamed    atomic.Bool // a proxy that names nobody was logged
 }
 
 // New makes a Service. It does no I/O.
@@ -130,7 +134,7 @@ func New(cfg Config, opts *Options) (*Service, error) {
 	s := &Service{
 		cfg: cfg, log: o.Logger, lifetime: o.TokenLifetime, verify: o.VerifyTimeout,
 		fullAccess: make(map[string]bool), trusted: o.TrustedProxies,
-		openid: newOpenID(cfg.Overrides, o),
+		openid: newOpenID(cfg.Overrides, cfg.FullAccess, o),
 	}
 	if o.Rate.PerSecond > 0 {
 		s.limiter = newLimiter(o.Rate, maxClients)

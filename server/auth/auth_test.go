@@ -289,6 +289,11 @@ func TestRateLimit(t *testing.T) {
 	if w := from("127.0.0.1:1000", "198.51.100.7"); w.Code != 429 {
 		t.Errorf("behind a proxy: %d", w.Code)
 	}
+	for range 5 {
+		if w := from("127.0.0.1:1000", ""); w.Code != 200 {
+			t.Errorf("a proxy that names nobody: %d", w.Code)
+		}
+	}
 	if w := from("127.0.0.1:1000", "198.51.100.9"); w.Code != 200 {
 		t.Errorf("another one behind the proxy: %d", w.Code)
 	}

@@ -80,13 +80,10 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusServiceUnavailable, authapi.CodeUnknown, "the service is shutting down")
 		return
 	}
-	if s.limiter != nil {
-		client := clientAddr(r, s.trusted)
-		if wait, ok := s.limiter.take(client, start); !ok {
-			log.Debug("too many requests", "client", client)
-			writeLimited(w, wait)
-			return
-		}
+	if wait, ok := s.allow(r, start); !ok {
+		log.Debug("too many requests")
+		writeLimited(w, wait)
+		return
 	}
 	want, fail := s.read(w, r)
 	var answer authapi.TokenResponse
@@ -102,6 +99,21 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	log.Debug("token request answered", "took", took)
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// allow counts a request, and says how long to wait if there were too many.
+func (s *Service) allow(r *http.Request, now time.Time) (wait time.Duration, ok bool) {
+	if s.limiter == nil {
+		return 0, true
+	}
+	client, named := clientAddr(r, s.trusted)
+	if !named {
+		if s.unnamed.CompareAndSwap(false, true) {
+			s.log.Info("requests come from a trusted proxy without X-Forwarded-For: they are not limited", "proxy", client)
+		}
+		return 0, true
+	}
+	return s.limiter.take(client, now)
 }
 
 // failure is an answer other than 200: what the client is told, and the reason

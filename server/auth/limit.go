@@ -52,26 +52,27 @@ func (l *limiter) take(client netip.Addr, now time.Time) (wait time.Duration, ok
 // clientAddr is the address a request is counted under: the peer's, or the
 // nearest one in X-Forwarded-For that no trusted proxy wrote about itself.
 // What stands further left there is the client's own claim and is not
-// believed.
-func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
+// believed. named is false where a trusted proxy does not say for whom it asks.
+func clientAddr(r *http.Request, trusted []netip.Prefix) (addr netip.Addr, named bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return netip.Addr{}
+		return netip.Addr{}, true
 	}
-	addr := peer.Addr().Unmap().WithZone("")
+	addr = peer.Addr().Unmap().WithZone("")
+	named = !contains(trusted, addr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && contains(trusted, addr); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
-		addr = next.Unmap().WithZone("")
+		addr, named = next.Unmap().WithZone(""), true
 	}
 	if addr.Is6() {
-		p, _ := addr.Prefix(64)
-		return p.Addr()
+		p, _ := addr.Prefix(64) // cannot fail: an IPv6 address has 128 bits
+		return p.Addr(), named
 	}
-	return addr
+	return addr, named
 }
 
 func contains(nets []netip.Prefix, a netip.Addr) bool {

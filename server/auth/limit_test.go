@@ -50,17 +50,23 @@ func TestClientAddr(t *testing.T) {
 		{"198.51.100.1:5", nil, "198.51.100.1"},
 		{"198.51.100.1:5", []string{"198.51.100.2"}, "198.51.100.1"},
 		{"127.0.0.1:5", []string{"198.51.100.2"}, "198.51.100.2"},
+		{"127.0.0.1:5", []string{"10.0.0.7"}, "10.0.0.7"},
 		{"127.0.0.1:5", []string{"8.8.8.8, 198.51.100.2"}, "198.51.100.2"},
 		{"127.0.0.1:5", []string{"8.8.8.8", "198.51.100.2, 10.0.0.1"}, "198.51.100.2"},
-		{"127.0.0.1:5", []string{"8.8.8.8, junk"}, "127.0.0.1"},
-		{"127.0.0.1:5", nil, "127.0.0.1"},
+		{"127.0.0.1:5", []string{"8.8.8.8, junk"}, "127.0.0.1 unnamed"},
+		{"127.0.0.1:5", nil, "127.0.0.1 unnamed"},
 		{"[::ffff:127.0.0.1]:5", []string{"::ffff:198.51.100.2"}, "198.51.100.2"},
 		{"[2600:1:2:3:4:5:6:7]:5", nil, "2600:1:2:3::"},
 		{"junk", []string{"198.51.100.2"}, "invalid IP"},
 	} {
 		r := &http.Request{RemoteAddr: c.peer, Header: http.Header{"X-Forwarded-For": c.xff}}
-		if got := clientAddr(r, trusted); got.String() != c.want {
-			t.Errorf("%s, %q: %v, want %s", c.peer, c.xff, got, c.want)
+		addr, named := clientAddr(r, trusted)
+		got := addr.String()
+		if !named {
+			got += " unnamed"
+		}
+		if got != c.want {
+			t.Errorf("%s, %q: %s, want %s", c.peer, c.xff, got, c.want)
 		}
 	}
 }

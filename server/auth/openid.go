@@ -27,45 +27,60 @@ const (
 // once.
 type openID struct {
 	overrides map[string]string
-	resolver  *resolver
-	federated *http.Client
-	written   *http.Client // for overrides: no guard
-	web       *http.Transport
+	written   *http.Client // for overrides
+	// own are the servers that the operator named. They may be in the
+	// operator's own network; all others have to be public.
+	own           map[string]bool
+	trusted, rest *federation
+}
+
+// federation is a way to reach federation APIs, with connections and memory of
+// its own.
+type federation struct {
+	resolver *resolver
+	client   *http.Client
+	web      *http.Transport // for .well-known
 }
 
 type targetKey struct{}
 
-func newOpenID(overrides map[string]string, o Options) *openID {
+func newOpenID(overrides map[string]string, own []string, o Options) *openID {
 	conf := &tls.Config{RootCAs: o.RootCAs, InsecureSkipVerify: o.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
-	d := &dialer{dns: o.DNS, dial: o.Dial, guard: &guard{o.AllowNetworks}, tls: conf}
+	guarded := &dialer{dns: o.DNS, dial: o.Dial, guard: &guard{o.AllowNetworks}, tls: conf}
 	free := &dialer{dns: o.DNS, dial: o.Dial, tls: conf}
+	written := newTransport(conf)
+	written.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return free.tcp(ctx, addr) }
+	v := &openID{
+		overrides: overrides,
+		written:   newClient(written),
+		own:       make(map[string]bool),
+		trusted:   newFederation(free),
+		rest:      newFederation(guarded),
+	}
+	for _, name := range own {
+		v.own[name] = true
+	}
+	return v
+}
 
-	federated := newTransport(conf)
-	federated.DialContext = func(context.Context, string, string) (net.Conn, error) {
+func newFederation(d *dialer) *federation {
+	t := newTransport(d.tls)
+	t.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("federation speaks TLS only")
 	}
-	federated.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		t, ok := ctx.Value(targetKey{}).(target)
+	t.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		target, ok := ctx.Value(targetKey{}).(target)
 		if !ok {
 			return nil, errors.New("connection without a target")
 		}
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
-		return d.open(ctx, t)
+		return d.open(ctx, target)
 	}
-	written := newTransport(conf)
-	written.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return free.tcp(ctx, addr) }
-	web := newTransport(conf)
+	web := newTransport(d.tls)
 	web.MaxIdleConns, web.IdleConnTimeout = 16, 5*time.Second
 	web.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.tcp(ctx, addr) }
-
-	return &openID{
-		overrides: overrides,
-		resolver:  newResolver(o.DNS, web),
-		federated: newClient(federated),
-		written:   newClient(written),
-		web:       web,
-	}
+	return &federation{resolver: newResolver(d.dns, web), client: newClient(t), web: web}
 }
 
 func newTransport(conf *tls.Config) *http.Transport {
@@ -87,9 +102,11 @@ func newClient(t *http.Transport) *http.Client {
 }
 
 func (o *openID) close() {
-	o.federated.CloseIdleConnections()
 	o.written.CloseIdleConnections()
-	o.web.CloseIdleConnections()
+	for _, f := range []*federation{o.trusted, o.rest} {
+		f.client.CloseIdleConnections()
+		f.web.CloseIdleConnections()
+	}
 }
 
 // verify is the user a token belongs to, by the word of the homeserver that
@@ -103,8 +120,10 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 	var body []byte
 	if base, ok := o.overrides[server]; ok {
 		body, err = fetch(ctx, o.written, strings.TrimSuffix(base, "/")+query, "")
+	} else if o.own[server] {
+		body, err = o.trusted.fetch(ctx, name, query)
 	} else {
-		body, err = o.federate(ctx, name, query)
+		body, err = o.rest.fetch(ctx, name, query)
 	}
 	if err != nil {
 		return "", fmt.Errorf("asking %s for the user of a token: %w", name.name, err)
@@ -122,8 +141,9 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 	return info.Sub, nil
 }
 
-func (o *openID) federate(ctx context.Context, name serverName, query string) ([]byte, error) {
-	t, err := o.resolver.resolve(ctx, name, time.Now())
+// fetch gets a path from the federation API of a server.
+func (f *federation) fetch(ctx context.Context, name serverName, path string) ([]byte, error) {
+	t, err := f.resolver.resolve(ctx, name, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +151,9 @@ func (o *openID) federate(ctx context.Context, name serverName, query string) ([
 	// the target keeps apart what differs in address or certificate.
 	sum := sha256.Sum256([]byte(t.key()))
 	host := hex.EncodeToString(sum[:16]) + ".invalid"
-	body, err := fetch(context.WithValue(ctx, targetKey{}, t), o.federated, "https://"+host+query, t.host)
+	body, err := fetch(context.WithValue(ctx, targetKey{}, t), f.client, "https://"+host+path, t.host)
 	if _, answered := errors.AsType[*statusError](err); err != nil && !answered && ctx.Err() == nil {
-		o.resolver.forget(name)
+		f.resolver.forget(name)
 	}
 	return body, err
 }

@@ -20,7 +20,7 @@ func newTestOpenID(t *testing.T, n *internet, c *ca, overrides map[string]string
 	opts := n.options(c)
 	opts.setDefaults()
 	opts.Dial = n.dial
-	o := newOpenID(overrides, *opts)
+	o := newOpenID(overrides, nil, *opts)
 	t.Cleanup(o.close)
 	return o
 }
@@ -60,10 +60,34 @@ func TestPrivateNetworks(t *testing.T) {
 	opts := n.options(ca)
 	opts.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	opts.setDefaults()
-	o := newOpenID(nil, *opts)
+	o := newOpenID(nil, nil, *opts)
 	defer o.close()
 	if user, err := o.verify(t.Context(), "inside.example", "tok-ann"); err != nil || user != "@ann:inside.example" {
 		t.Errorf("allowed network: %q, %v", user, err)
+	}
+}
+
+// The operator's own homeserver is where it is, private network or not; its
+// name leads nobody else there.
+func TestOwnHomeserverInPrivateNetwork(t *testing.T) {
+	t.Parallel()
+	ca, n := newCA(t), newInternet()
+	n.ips["one.example"], n.ips["two.example"] = "10.0.0.1", "10.0.0.1"
+	wellKnown(t, n, ca, "one.example", "10.0.0.1", delegate("hs.inside:8448"))
+	n.ips["hs.inside"] = "192.168.0.7"
+	hs := newHomeserver(t, "one.example", ca, "hs.inside")
+	n.ports["192.168.0.7:8448"] = hs.addr()
+	opts := n.options(ca)
+	opts.setDefaults()
+	o := newOpenID(nil, []string{"one.example"}, *opts)
+	defer o.close()
+	if user, err := o.verify(t.Context(), "one.example", "tok-ann"); err != nil || user != "@ann:one.example" {
+		t.Errorf("%q, %v", user, err)
+	}
+	for _, name := range []string{"two.example", "hs.inside:8448", "192.168.0.7:8448"} {
+		if _, err := o.verify(t.Context(), name, "tok-ann"); !errors.Is(err, errNotPublic) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -179,7 +203,7 @@ func TestInsecureSkipVerify(t *testing.T) {
 	opts := n.options(ca)
 	opts.InsecureSkipVerify = true
 	opts.setDefaults()
-	o := newOpenID(nil, *opts)
+	o := newOpenID(nil, nil, *opts)
 	defer o.close()
 	if _, err := o.verify(t.Context(), "9.9.9.9", "tok-ann"); err != nil {
 		t.Error(err)
