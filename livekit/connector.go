@@ -49,7 +49,7 @@ var quiet sync.Once
 
 // New makes a Connector for the account behind hs. opts may be nil.
 func New(hs Homeserver, opts *Options) *Connector {
-	quiet.Do(func() { lksdk.SetLogger(lklog.New(slog.New(slog.DiscardHandler))) })
+	quiet.Do(func() { lksdk.SetLogger(lklog.New(lklog.All{Logger: slog.New(slog.DiscardHandler)})) })
 	if opts == nil {
 		opts = &Options{}
 	}

@@ -9,10 +9,10 @@ import (
 // a warning this package says itself.
 type lower struct{ log *slog.Logger }
 
-func (l lower) Enabled(ctx context.Context, _ slog.Level) bool {
-	return l.log.Enabled(ctx, slog.LevelDebug-4)
+func (l lower) Enabled(string, slog.Level) bool {
+	return l.log.Enabled(context.Background(), slog.LevelDebug-4)
 }
 
-func (l lower) Log(ctx context.Context, _ slog.Level, msg string, args ...any) {
-	l.log.Log(ctx, slog.LevelDebug-4, msg, args...)
+func (l lower) Log(_ slog.Level, msg string, args ...any) {
+	l.log.Log(context.Background(), slog.LevelDebug-4, msg, args...)
 }

@@ -40,6 +40,15 @@ type session struct {
 	ended    error // why the SDK has given the room up
 }
 
+// answerWaits is how long the SFU's answer to our offer may take, attempt by
+// attempt; 0: as long as the SDK waits. The answer follows the first message
+// at once, and about one in four hundred times the SDK of today reads it
+// before it is ready for it, loses it, and waits in vain.
+var answerWaits = [...]time.Duration{time.Second, 3 * time.Second, 0}
+
+// errNoAnswer: the SFU's answer did not come, or was lost.
+var errNoAnswer = errors.New("no answer of the SFU to our offer")
+
 // join makes a session. ctx bounds the joining.
 func (c *conn) join(ctx context.Context) (*session, error) {
 	g, err := c.connector.requestToken(ctx, c.service, c.params)
@@ -49,6 +58,21 @@ func (c *conn) join(ctx context.Context) (*session, error) {
 	if !c.params.ListenOnly && !slices.Contains(c.own, g.identity) {
 		c.log.Warn("the SFU knows us under an identity that others do not compute: they will take us for a stranger", "identity", g.identity)
 	}
+	for _, wait := range answerWaits {
+		var s *session
+		if s, err = c.enter(ctx, g, wait); err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, errNoAnswer) {
+			break
+		}
+		c.log.Debug("joining again, the SFU's answer was lost")
+	}
+	return nil, err
+}
+
+// enter makes a session with a token.
+func (c *conn) enter(ctx context.Context, g *grant, answerWait time.Duration) (*session, error) {
 	s := &session{grant: g, adopted: make(chan struct{}), down: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	s.room = lksdk.NewRoom(c.callbacks(s))
@@ -58,6 +82,7 @@ func (c *conn) join(ctx context.Context) (*session, error) {
 	stop := context.AfterFunc(ctx, s.cancel)
 	joined := make(chan error, 1)
 	go func() { // ends within seconds after s.cancel, see abandon
+		defer close(joined)
 		joined <- s.room.JoinWithContextAndToken(s.ctx, g.url, g.jwt,
 			lksdk.WithSinglePeerConnection(),
 			lksdk.WithAutoSubscribe(true),
@@ -65,9 +90,12 @@ func (c *conn) join(ctx context.Context) (*session, error) {
 			lksdk.WithDisableRegionDiscovery(),
 			lksdk.WithLogger(log))
 	}()
-	select {
-	case err = <-joined:
-	case <-ctx.Done():
+	err := s.awaitJoin(ctx, joined, answerWait)
+	switch {
+	case errors.Is(err, errNoAnswer):
+		s.close() // the SDK is past the point where it makes anything new
+		return nil, err
+	case ctx.Err() != nil:
 		go s.abandon(joined)
 		return nil, context.Cause(ctx)
 	}
@@ -82,6 +110,32 @@ func (c *conn) join(ctx context.Context) (*session, error) {
 		return nil, joinError(err)
 	}
 	return s, nil
+}
+
+// awaitJoin waits for the SDK, unless the answer to our offer is missing.
+func (s *session) awaitJoin(ctx context.Context, joined <-chan error, answerWait time.Duration) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var offered time.Time
+	for {
+		select {
+		case err := <-joined:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+			pc := s.room.LocalParticipant.GetPublisherPeerConnection()
+			if answerWait == 0 || pc == nil || pc.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
+				offered = time.Time{}
+				continue
+			}
+			if offered.IsZero() {
+				offered = time.Now()
+			} else if time.Since(offered) > answerWait {
+				return errNoAnswer
+			}
+		}
+	}
 }
 
 // abandon ends a join that nobody waits for any more. The SDK does not look at

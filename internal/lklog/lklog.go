@@ -4,11 +4,13 @@
 //
 // Only plain values are passed on. LiveKit logs whole structures, some of which
 // hold access tokens and leave it to their own marshaller to hide them; here
-// such a value becomes the name of its type.
+// such a value becomes the name of its type. So do long texts, such as session
+// descriptions, which hold passwords of ICE.
 package lklog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -18,13 +20,28 @@ import (
 	"github.com/livekit/protocol/logger/zaputil"
 )
 
-// Sink takes log records; it may be called from any goroutine.
+// Sink takes log records; it may be called from any goroutine. component names
+// the part of LiveKit that speaks, such as "livekit.transport.pion.ice".
 type Sink interface {
-	Log(ctx context.Context, level slog.Level, msg string, args ...any)
-	Enabled(ctx context.Context, level slog.Level) bool
+	Enabled(component string, level slog.Level) bool
+	Log(level slog.Level, msg string, args ...any)
 }
 
-// New makes a LiveKit logger. LiveKit's levels map one to one.
+// All is a Sink that passes everything on that the logger wants.
+type All struct{ *slog.Logger }
+
+// Enabled implements Sink.
+func (a All) Enabled(_ string, level slog.Level) bool {
+	return a.Logger.Enabled(context.Background(), level)
+}
+
+// Log implements Sink.
+func (a All) Log(level slog.Level, msg string, args ...any) {
+	a.Logger.Log(context.Background(), level, msg, args...)
+}
+
+// New makes a LiveKit logger. LiveKit's levels map one to one, but for errors
+// that only say that somebody has gone away: those are details.
 func New(s Sink) logger.Logger { return adapter{sink: s} }
 
 type adapter struct {
@@ -36,8 +53,10 @@ type adapter struct {
 var _ logger.Logger = adapter{}
 
 func (a adapter) log(level slog.Level, msg string, err error, kv []any) {
-	ctx := context.Background()
-	if !a.sink.Enabled(ctx, level) {
+	if errors.Is(err, context.Canceled) {
+		level = slog.LevelDebug
+	}
+	if !a.sink.Enabled(a.name, level) {
 		return
 	}
 	args := make([]any, 0, len(a.values)+len(kv)+4)
@@ -51,8 +70,11 @@ func (a adapter) log(level slog.Level, msg string, err error, kv []any) {
 	if err != nil {
 		args = append(args, "error", err.Error())
 	}
-	a.sink.Log(ctx, level, msg, args...)
+	a.sink.Log(level, msg, args...)
 }
+
+// maxText is the longest text that is passed on, in bytes.
+const maxText = 300
 
 // plain keeps values that cannot hide anything.
 func plain(v any) any {
@@ -64,6 +86,9 @@ func plain(v any) any {
 	}
 	switch r := reflect.ValueOf(v); r.Kind() {
 	case reflect.String:
+		if r.Len() > maxText {
+			return fmt.Sprintf("(%d bytes)", r.Len())
+		}
 		return r.String()
 	case reflect.Bool:
 		return r.Bool()

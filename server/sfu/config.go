@@ -63,9 +63,11 @@ type Config struct {
 	// 0: 2 s. Negative: not at all.
 	Drain time.Duration
 
-	// Logger receives LiveKit's own log, by default errors alone; logging.level
-	// in LiveKitYAML asks for more. nil: discard. LiveKit has one logger for the
-	// whole process, so this is the log of the SFU started last.
+	// Logger receives LiveKit's own log, by default errors alone and nothing of
+	// its WebRTC stack, to which every client that goes away is an error;
+	// logging.level and logging.pion_level in LiveKitYAML ask for more. nil:
+	// discard. LiveKit has one logger for the whole process, so this is the log
+	// of the SFU started last.
 	Logger *slog.Logger
 }
 
@@ -103,8 +105,7 @@ type resolved struct {
 	livekit     *lkconfig.Config
 	key, secret string
 	drain       time.Duration
-	logger      *slog.Logger
-	logLevel    slog.Level
+	log         sink
 }
 
 // resolve merges, from weakest to strongest, our defaults, the user's block
@@ -133,17 +134,22 @@ func (c *Config) resolve() (*resolved, error) {
 	if err != nil {
 		return nil, &ConfigError{Problem: "not accepted by LiveKit", Err: err}
 	}
-	r := &resolved{livekit: conf, key: key, secret: secret, drain: c.Drain, logger: c.Logger}
+	r := &resolved{livekit: conf, key: key, secret: secret, drain: c.Drain}
 	if r.drain == 0 {
 		r.drain = defaultDrain
 	}
-	if r.logger == nil {
-		r.logger = slog.New(slog.DiscardHandler)
+	r.log = sink{logger: c.Logger, level: slog.LevelError, pion: silent}
+	if r.log.logger == nil {
+		r.log.logger = slog.New(slog.DiscardHandler)
 	}
-	r.logLevel = slog.LevelError
-	if l := conf.Logging.Level; l != "" {
-		if err := r.logLevel.UnmarshalText([]byte(l)); err != nil {
-			return nil, &ConfigError{Key: "logging.level", Problem: "want debug, info, warn or error", Err: err}
+	logging, _ := user["logging"].(map[string]any)
+	for key, level := range map[string]*slog.Level{"level": &r.log.level, "pion_level": &r.log.pion} {
+		text, ok := logging[key].(string)
+		if !ok {
+			continue // not stated: LiveKit's defaults are louder than ours
+		}
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return nil, &ConfigError{Key: "logging." + key, Problem: "want debug, info, warn or error", Err: err}
 		}
 	}
 	return r, nil

@@ -3,6 +3,7 @@ package sfu
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -20,25 +21,35 @@ var (
 
 // sink is where LiveKit's log goes at the moment.
 type sink struct {
-	logger *slog.Logger
-	level  slog.Level
+	logger      *slog.Logger
+	level, pion slog.Level
 }
 
-func setLogger(l *slog.Logger, level slog.Level) {
-	target.Store(&sink{logger: l, level: level})
+// silent is a level that nothing reaches.
+const silent = slog.LevelError + 100
+
+func setLogger(s sink) {
+	target.Store(&s)
 	setOnce.Do(func() { logger.SetLogger(lklog.New(current{}), "livekit") })
 }
 
 // current passes records on to the sink set last.
 type current struct{}
 
-func (current) Enabled(ctx context.Context, level slog.Level) bool {
+func (current) Enabled(component string, level slog.Level) bool {
 	s := target.Load()
-	return s != nil && level >= s.level && s.logger.Enabled(ctx, level)
+	if s == nil {
+		return false
+	}
+	least := s.level
+	if strings.Contains(component, "pion") {
+		least = s.pion
+	}
+	return level >= least && s.logger.Enabled(context.Background(), level)
 }
 
-func (current) Log(ctx context.Context, level slog.Level, msg string, args ...any) {
+func (current) Log(level slog.Level, msg string, args ...any) {
 	if s := target.Load(); s != nil {
-		s.logger.Log(ctx, level, msg, args...)
+		s.logger.Log(context.Background(), level, msg, args...)
 	}
 }

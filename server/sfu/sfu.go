@@ -94,7 +94,7 @@ func start(ctx context.Context, cfg *Config) (*SFU, error) {
 	if err := checkPorts(lk, cfg.Loopback); err != nil {
 		return nil, err
 	}
-	setLogger(conf.logger, conf.logLevel)
+	setLogger(conf.log)
 	if err := lk.ValidateKeys(); err != nil {
 		return nil, &ConfigError{Key: "keys", Problem: "not accepted by LiveKit", Err: err}
 	}
@@ -123,7 +123,7 @@ func start(ctx context.Context, cfg *Config) (*SFU, error) {
 		done:   make(chan struct{}),
 		closed: make(chan struct{}),
 	}
-	s.proxy = newProxy(api, s.closing.Load, conf.logger)
+	s.proxy = newProxy(api, s.closing.Load, conf.log.logger)
 	go func() { // ended by stop, which waits for done
 		defer close(s.done)
 		s.err = server.Start()

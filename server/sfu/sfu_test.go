@@ -166,6 +166,7 @@ func TestConfig(t *testing.T) {
 		{"short secret in YAML", Config{LiveKitYAML: []byte("keys: {k: short}")}, "at least 32"},
 		{"key alone", Config{Key: "k"}, "both or neither"},
 		{"bad address", Config{NodeIP: "here"}, "rtc.node_ip"},
+		{"log levels", Config{LiveKitYAML: []byte("logging: {level: info, pion_level: error}")}, ""},
 		{"bad level", Config{LiveKitYAML: []byte("logging: {level: loud}")}, "logging.level"},
 	}
 	for _, tt := range tests {
@@ -222,10 +223,11 @@ func TestConfigPrefersFields(t *testing.T) {
 
 func TestLogLevels(t *testing.T) {
 	var text strings.Builder
-	setLogger(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})), slog.LevelWarn)
-	defer setLogger(slog.New(slog.DiscardHandler), slog.LevelError)
+	setLogger(sink{slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})), slog.LevelWarn, silent})
+	defer setLogger(sink{slog.New(slog.DiscardHandler), slog.LevelError, silent})
 	l := lklog.New(current{})
 	l.Infow("not this")
+	l.WithComponent("pion").Errorw("not this", nil)
 	l.Warnw("this", errors.New("why"), "n", 1)
 	got := text.String()
 	if strings.Contains(got, "not this") || !strings.Contains(got, `level=WARN msg=this n=1 error=why`) {
