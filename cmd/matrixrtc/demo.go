@@ -1,9 +1,269 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/report"
+	"github.com/matrixrtc-go/matrixrtc/internal/stage"
+)
 
 // DemoCmd shows a real call between real participants on this machine.
-type DemoCmd struct{}
+type DemoCmd struct {
+	For          time.Duration `placeholder:"DURATION" help:"End by itself this long after all have joined, like 30s; without it the demo runs until Ctrl-C."`
+	StatusListen string        `name:"status-listen" default:"127.0.0.1:8090" placeholder:"ADDRESS" help:"Where the status page is; 127.0.0.1:0 for any free port."`
+	Listen       string        `default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where the site's public listener is."`
+	Cache        string        `type:"path" placeholder:"DIR" help:"Where the homeserver's binary is kept; without it the user's cache directory."`
+}
 
-// Run runs the demo.
-func (*DemoCmd) Run() error { return errors.New("the demo is not built yet") }
+// Help is shown by --help.
+func (*DemoCmd) Help() string {
+	return `Starts a real homeserver (Dendrite, built once on this machine), the site with its embedded SFU, and four members: alice publishes sound and a picture, bob sound, carol listens; they speak two dialects and find each other through the room alone. dora states an application and a transport that nobody knows. Meanwhile bob leaves and comes back, and carol crashes.
+
+The status page shows all of it while it happens. Everything stays on this machine and is gone afterwards.
+
+Examples:
+
+	matrixrtc demo
+	matrixrtc demo --for 30s
+	matrixrtc demo --status-listen 127.0.0.1:0`
+}
+
+// patience bounds how long everybody may take to be in the call.
+const patience = 60 * time.Second
+
+// Run plays the demo.
+func (c *DemoCmd) Run(ctx context.Context, a *app) error {
+	if c.For < 0 {
+		return &usageError{errors.New("--for must be positive, like 30s")}
+	}
+	d := &demoScreen{out: a.out, tty: a.tty}
+	s, err := stage.Start(ctx, &stage.Options{
+		Build:  &devstack.BuildOptions{CacheDir: c.Cache, Progress: devstack.PrintProgress(a.out)},
+		Listen: c.Listen, AdminListen: c.StatusListen, RoomName: "The demo room",
+		Step: d.line, Logger: a.log,
+		Changed: func(ch matrixrtc.Change) { d.change(a.style, ch) },
+	})
+	if err != nil {
+		return err
+	}
+	err = c.play(ctx, d, s)
+	if closeErr := s.Close(); closeErr != nil {
+		a.log.Warn("the demo did not end cleanly", slog.Any("error", closeErr))
+	}
+	return err
+}
+
+func (c *DemoCmd) play(ctx context.Context, d *demoScreen, s *stage.Stage) error {
+	play, err := s.NewDemo(ctx, d.line)
+	if err != nil {
+		return err
+	}
+	joining, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := play.Join(joining); err != nil {
+		return err
+	}
+	d.line("everyone finds the others by computing the session from the room")
+	d.line("status page: " + s.StatusURL())
+	began := time.Now()
+	if c.For > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, c.For)
+		defer stop()
+	}
+	acting := make(chan error, 1)
+	playing, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { acting <- play.Play(playing) }()
+	failed := d.watch(ctx, s, play, began, acting)
+	verdicts := play.Verdicts(time.Now())
+	stop()
+	if failed == nil {
+		failed = <-acting
+	}
+	if failed != nil {
+		return failed
+	}
+	return d.summary(verdicts, time.Since(began))
+}
+
+// demoScreen prints lines, and on a terminal a table that stays below them.
+type demoScreen struct {
+	out io.Writer
+	tty bool
+
+	mu     sync.Mutex
+	height int // lines of the table now on the screen
+	table  string
+}
+
+func (d *demoScreen) line(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	fmt.Fprintf(d.out, "%s ▸ %s\n", time.Now().Format(time.TimeOnly), text)
+	d.draw()
+}
+
+func (d *demoScreen) change(style *report.Style, ch matrixrtc.Change) {
+	if doc, ok := demoLine(style, ch); ok {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.erase()
+		fmt.Fprintln(d.out, doc)
+		d.draw()
+	}
+}
+
+func (d *demoScreen) show(table string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	d.table = table
+	d.draw()
+}
+
+// erase takes the table off the screen, draw puts it back.
+func (d *demoScreen) erase() {
+	if d.tty && d.height > 0 {
+		fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", d.height)
+		d.height = 0
+	}
+}
+
+func (d *demoScreen) draw() {
+	if d.table == "" {
+		return
+	}
+	fmt.Fprint(d.out, d.table)
+	for _, c := range d.table {
+		if c == '\n' {
+			d.height++
+		}
+	}
+	if !d.tty {
+		d.table, d.height = "", 0
+	}
+}
+
+// Without a terminal the table is printed now and then, below what was said.
+const tablePause = 10 * time.Second
+
+// watch shows the table until ctx ends or the play fails.
+func (d *demoScreen) watch(ctx context.Context, s *stage.Stage, play *stage.Demo, began time.Time, acting chan error) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-acting:
+			acting <- err
+			if err != nil {
+				return err
+			}
+			return nil
+		case now := <-tick.C:
+			play.Show(now)
+			if d.tty || now.Sub(last) >= tablePause {
+				last = now
+				d.show(demoTable(s, play, now, now.Sub(began)))
+			}
+		}
+	}
+}
+
+// demoTable lists who is in, as the onlooker computes it, and what each has
+// received.
+func demoTable(s *stage.Stage, play *stage.Demo, now time.Time, running time.Duration) string {
+	rows := [][]string{{"SESSION", "MEMBER", "SINCE", "DIALECT", "TRANSPORT", "RECEIVED"}}
+	cast := map[matrixrtc.MemberKey]*stage.Participant{}
+	for _, p := range play.Participants() {
+		cast[p.Key()] = p
+	}
+	for _, session := range s.Sessions() {
+		name := string(session.Key.Slot)
+		for _, m := range session.Members() {
+			transport := "none"
+			if list := session.ReceiveFrom(m.Membership); len(list) > 0 {
+				transport = list[0].Type
+			}
+			if !session.Reachable(m.Membership, report.Kinds...) {
+				transport += " (unknown)"
+			}
+			rows = append(rows, []string{
+				name, string(m.User), report.Duration(now.Sub(m.Since)), string(m.Dialect), transport, received(cast, cast[m.MemberKey()]),
+			})
+			name = ""
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n  %s since all joined · status page %s\n\n", report.Duration(running), s.StatusURL())
+	report.WriteTable(&b, rows, "  ", &report.Style{})
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// received is what a participant has received, per sender.
+func received(cast map[matrixrtc.MemberKey]*stage.Participant, p *stage.Participant) string {
+	if p == nil {
+		return "-"
+	}
+	var parts []string
+	for flow, t := range p.Received() {
+		from := string(flow.From.User)
+		if q := cast[flow.From]; q != nil {
+			from = q.Name()
+		}
+		parts = append(parts, fmt.Sprintf("%s %s %d", from, flow.Kind, t.Frames))
+	}
+	if parts == nil {
+		return "-"
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " · ")
+}
+
+// demoLine is a change as a line; refreshes, which come every few seconds, are
+// left to the table.
+func demoLine(style *report.Style, ch matrixrtc.Change) (string, bool) {
+	if _, refresh := ch.(matrixrtc.MemberUpdated); refresh {
+		return "", false
+	}
+	return report.Line(report.OfChange("", ch, nil), style), true
+}
+
+// summary says what arrived, and fails if something did not.
+func (d *demoScreen) summary(verdicts []stage.Verdict, ran time.Duration) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	d.table = ""
+	rows := [][]string{{"TO", "FROM", "KIND", "FRAMES", "EXPECTED", "LOST PACKETS", ""}}
+	var failed error
+	for _, v := range verdicts {
+		ok := "ok"
+		if !v.OK {
+			ok, failed = "MISSING", stage.ErrNoMedia
+		}
+		rows = append(rows, []string{v.To, v.From, string(v.Kind), fmt.Sprint(v.Got), fmt.Sprint("about ", v.Want), fmt.Sprint(v.Lost), ok})
+	}
+	fmt.Fprintf(d.out, "\nThe demo ran for %s. What each member received:\n\n", report.Duration(ran))
+	report.WriteTable(d.out, rows, "  ", &report.Style{})
+	fmt.Fprintln(d.out)
+	if failed != nil {
+		return fmt.Errorf("%w: see the lines marked MISSING", failed)
+	}
+	return nil
+}

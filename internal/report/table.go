@@ -49,7 +49,7 @@ func writeSession(w io.Writer, d Session, at time.Time, s *Style) {
 		}
 		rows = append(rows, []string{who(&m), s.clock(time.UnixMilli(m.Created), at), expires, Clean(string(m.Dialect)), intent, t})
 	}
-	writeTable(w, rows, "  ", s)
+	WriteTable(w, rows, "  ", s)
 }
 
 func application(typ string) string {
@@ -69,8 +69,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// writeTable aligns columns; the first row is the heading.
-func writeTable(w io.Writer, rows [][]string, indent string, s *Style) {
+// WriteTable aligns columns for people; the first row is the heading.
+func WriteTable(w io.Writer, rows [][]string, indent string, s *Style) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
