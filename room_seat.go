@@ -22,7 +22,8 @@ type seat struct {
 	session    *sessionState
 	key        MemberKey
 	candidates []*candidate
-	member     *Member // who sits here now
+	member     *Member   // who sits here now
+	ended      time.Time // when the last stay here ended
 	touched    *touch
 }
 
@@ -198,7 +199,7 @@ func (f *fold) judge(s *seat) verdict {
 	v := verdict{seat: s, before: before, began: later(k.cell.origin, s.touched.at)}
 	v.after = &Member{Membership: k.m, Since: k.m.Created}
 	if before == nil {
-		if v.began.After(k.cell.origin) {
+		if v.began.After(k.cell.origin) || s.ended.After(v.after.Since) {
 			v.after.Since = later(v.began, v.after.Since)
 		}
 		return v
@@ -206,6 +207,7 @@ func (f *fold) judge(s *seat) verdict {
 	switch {
 	case over(before.Membership, k.cell.origin):
 		v.cause, v.ended = endOfTime(before.Membership), before.Expires
+		v.after.Since = v.began
 	case rejoined(before.Membership, k.m):
 		v.cause, v.ended = CauseReplaced, k.cell.origin
 	case before.Since.Before(v.after.Since):
@@ -252,6 +254,7 @@ func (f *fold) carryOut(v verdict) {
 	switch {
 	case v.before != nil && (v.after == nil || v.cause != ""):
 		s.remove(v.before)
+		v.seat.ended = v.ended
 		f.emit(MemberLeft{f.at(v.ended), key, *v.before, v.cause})
 		if v.after != nil {
 			s.insert(v.after)
