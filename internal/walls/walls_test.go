@@ -39,7 +39,7 @@ var importers = map[string][]string{
 	"server/auth":         {"server", "e2e"},
 	"server/sfu":          {"server", "e2e"},
 	"server/web":          {"server", "cmd/...", "internal/stage", "e2e"},
-	"internal/authapi":    {"livekit", "server/auth"},
+	"internal/authapi":    {"livekit", "server", "server/auth"},
 	"internal/lklog":      {"livekit", "server/sfu"},
 	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e"},
 	"internal/eventfile":  {"cmd/..."},
