@@ -235,8 +235,9 @@ func TestBuildInterrupted(t *testing.T) {
 		t.Run(waits, func(t *testing.T) {
 			t.Parallel()
 			cache, gate := t.TempDir(), filepath.Join(t.TempDir(), "gate")
-			env := append(fakeGo(t, `[ "$1" = `+waits+` ] && { echo started > "$GATE"; sleep 600; }`+goodGo), "GATE="+gate)
+			env := append(fakeGo(t, `[ "$1" = `+waits+` ] && { echo started > "$GATE"; read -r _ < "$GATE.never"; }`+goodGo), "GATE="+gate)
 			makeFIFO(t, gate)
+			makeFIFO(t, gate+".never")
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() {

@@ -69,9 +69,9 @@ func StartDendrite(ctx context.Context, opts *DendriteOptions) (*Homeserver, err
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "matrixrtc-dendrite-*")
+	dir, err := newDataDir("")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for the homeserver: %w; set TMPDIR to one that can be written", err)
+		return nil, err
 	}
 	hs := newHomeserver("Dendrite", o.ServerName, dir, o.Logger)
 	if err := hs.configureDendrite(binary); err != nil {
@@ -104,7 +104,7 @@ func dendriteBinary(ctx context.Context, o *DendriteOptions) (string, error) {
 
 // configureDendrite writes key and configuration into the directory.
 func (hs *Homeserver) configureDendrite(binary string) error {
-	keyID, err := writeSigningKey(filepath.Join(hs.dir, "matrix_key.pem"))
+	keyID, err := writeSigningKey(filepath.Join(hs.dir.path, "matrix_key.pem"))
 	if err != nil {
 		return fmt.Errorf("writing the homeserver's key: %w", err)
 	}
@@ -114,7 +114,7 @@ func (hs *Homeserver) configureDendrite(binary string) error {
 		return err
 	}
 	// JSON is YAML too.
-	if err := os.WriteFile(filepath.Join(hs.dir, "dendrite.yaml"), config, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(hs.dir.path, "dendrite.yaml"), config, 0o600); err != nil {
 		return fmt.Errorf("writing the homeserver's configuration: %w", err)
 	}
 	hs.command = func(port int) []string {

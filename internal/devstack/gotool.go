@@ -85,7 +85,7 @@ func goError(err, usual error, advice string) error {
 		advice string
 	}{
 		{"requires go >=", ErrNoGo, "install Go " + minGo + " or newer (https://go.dev/dl)"},
-		{"no space left on device", ErrCache, "make room: Go's caches need about 1 GB (go env GOCACHE GOMODCACHE)"},
+		{"no space left on device", ErrCache, "make room: Go's caches need about 1.5 GB (go env GOCACHE GOMODCACHE)"},
 		{"permission denied", ErrCache, "make Go's caches writable (go env GOCACHE GOMODCACHE)"},
 		{"read-only file system", ErrCache, "move Go's caches to where they can be written (GOCACHE, GOMODCACHE)"},
 		{"is not defined", ErrCache, "set HOME, or GOCACHE and GOMODCACHE"},

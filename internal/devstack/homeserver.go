@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -19,7 +18,8 @@ import (
 // Homeserver is a homeserver that runs as a child of this process.
 type Homeserver struct {
 	name, serverName string
-	dir, keyID       string
+	dir              *dataDir
+	keyID            string
 	command          func(port int) []string // program and arguments
 	logger           *slog.Logger
 	client           *http.Client
@@ -31,7 +31,7 @@ type Homeserver struct {
 	closed bool
 }
 
-func newHomeserver(name, serverName, dir string, logger *slog.Logger) *Homeserver {
+func newHomeserver(name, serverName string, dir *dataDir, logger *slog.Logger) *Homeserver {
 	return &Homeserver{
 		name: name, serverName: serverName, dir: dir, logger: logger,
 		client: &http.Client{
@@ -109,10 +109,7 @@ func (hs *Homeserver) Close() error {
 	hs.closed = true
 	hs.end(terminate, 5*time.Second)
 	hs.client.CloseIdleConnections()
-	if err := os.RemoveAll(hs.dir); err != nil {
-		return fmt.Errorf("removing the homeserver's data: %w", err)
-	}
-	return nil
+	return hs.dir.remove()
 }
 
 // end ends the child if there is one. mu is held.
@@ -172,7 +169,7 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 	hs.log.reset()
 	argv := hs.command(port)
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir, hs.log, hs.log
+	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir.path, hs.log, hs.log
 	cmd.WaitDelay = time.Second
 	ownGroup(cmd)
 	if hs.port != port { // fixed once the server is in other hands: URL reads it without a lock

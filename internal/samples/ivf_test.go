@@ -93,7 +93,7 @@ func TestIVFDurations(t *testing.T) {
 			for _, s := range all {
 				got = append(got, s.Duration)
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
+			if diff := cmp.Diff(c.want, got, cmp.Comparer(bytes.Equal)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
