@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/keeper"
 	"github.com/matrixrtc-go/matrixrtc/media"
 )
 
@@ -156,7 +157,7 @@ func (c *Client) sync() {
 		if err == nil && down {
 			down = false
 			c.log.Info("homeserver answers again")
-			c.tell(Note{})
+			c.tell(Note{}, keeper.Reachable{})
 		}
 		switch {
 		case err != nil && IsFinal(err):
@@ -190,7 +191,8 @@ func (c *Client) sync() {
 	c.tell(Note{Err: final, Final: true})
 }
 
-func (c *Client) tell(n Note) {
+// tell tells all open rooms, and the keepers of their calls.
+func (c *Client) tell(n Note, inputs ...keeper.Input) {
 	c.mu.Lock()
 	var open []*Room
 	for _, e := range c.rooms {
@@ -200,7 +202,7 @@ func (c *Client) tell(n Note) {
 	}
 	c.mu.Unlock()
 	for _, r := range open {
-		r.deliver(c.ctx, func() { r.push(n) })
+		r.deliver(c.ctx, func() { r.note(n, inputs) })
 	}
 }
 

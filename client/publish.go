@@ -42,6 +42,9 @@ func (o *outlet) get() (conn media.Conn, changed <-chan struct{}, err error) {
 // wait waits for a connection.
 func (o *outlet) wait(ctx context.Context) (conn media.Conn, changed <-chan struct{}, err error) {
 	for {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
 		conn, changed, err = o.get()
 		if conn != nil || err != nil {
 			return conn, changed, err
@@ -216,7 +219,7 @@ func (p *publication) set(inner media.Publication) {
 // end notes why nothing is sent any more: nil if it was closed or the source
 // has ended, or if the call was left.
 func (p *publication) end(err error) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) || errors.Is(err, ErrLeft) {
 		err = nil
 	}
 	p.mu.Lock()

@@ -234,6 +234,16 @@ func (r *Room) apply(b matrixrtc.Batch) {
 	}
 }
 
+// note tells how the homeserver is doing.
+func (r *Room) note(n Note, inputs []keeper.Input) {
+	r.push(n)
+	for _, c := range slices.Clone(r.calls) {
+		for _, in := range inputs {
+			c.step(in, time.Now())
+		}
+	}
+}
+
 // tell tells of changes.
 func (r *Room) tell(changes []matrixrtc.Change) {
 	r.snapshot()

@@ -8,7 +8,7 @@ import (
 )
 
 // Input is what a Keeper is told. The set is closed: Join, Update, Leave, Sent,
-// Failed, Observed, Tick.
+// Failed, Reachable, Observed, Tick.
 type Input interface{ input() }
 
 type (
@@ -39,6 +39,10 @@ type (
 		RetryAfter time.Duration
 	}
 
+	// Reachable says that contact with the homeserver is back after an outage:
+	// what waits because a try has failed is tried at once.
+	Reachable struct{}
+
 	// Observed is what the room says of our membership after a batch: what
 	// stands now, or nil and why it ended.
 	Observed struct {
@@ -50,13 +54,14 @@ type (
 	Tick struct{}
 )
 
-func (Join) input()     {}
-func (Update) input()   {}
-func (Leave) input()    {}
-func (Sent) input()     {}
-func (Failed) input()   {}
-func (Observed) input() {}
-func (Tick) input()     {}
+func (Join) input()      {}
+func (Update) input()    {}
+func (Leave) input()     {}
+func (Sent) input()      {}
+func (Failed) input()    {}
+func (Reachable) input() {}
+func (Observed) input()  {}
+func (Tick) input()      {}
 
 // Effect is what somebody has to do for a Keeper. The set is closed: Send,
 // Wake, StateChanged.

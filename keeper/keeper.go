@@ -71,8 +71,9 @@ type Keeper struct {
 	woken time.Time // the Wake that stands
 	fails int
 	last  error // why the last try failed, nil after a success
-	// refused: the last try was refused for good.
-	refused bool
+	// refused: the last try was refused for good; asked: the server has asked us
+	// to wait with the next one.
+	refused, asked bool
 
 	room     observed
 	removals int
@@ -162,6 +163,10 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 		k.sent(in, now)
 	case Failed:
 		k.failed(in, now)
+	case Reachable:
+		if k.fails > 0 && !k.asked {
+			k.next, k.fails = now, 0
+		}
 	case Observed:
 		k.observe(in, now)
 	case Tick:

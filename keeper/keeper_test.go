@@ -169,6 +169,17 @@ func TestKeeper(t *testing.T) {
 			{11 * sec, keeper.Tick{}, "send 5 expires 15s"},
 			{11 * sec, keeper.Sent{5, "$5"}, "joined, wake 16s"},
 		}},
+		{"contact with the homeserver is back", 0, 0, []at{
+			{0, keeper.Join{}, "joining, send 1 expires 15s"},
+			{0, keeper.Failed{ID: 1, Err: errNet}, "wake 1s"},
+			{500 * ms, keeper.Reachable{}, "send 2 expires 15s, no wake"},
+			{600 * ms, keeper.Reachable{}, ""},
+			{sec, keeper.Failed{ID: 2, Err: errNet, RetryAfter: 9 * sec}, "wake 10s"},
+			{2 * sec, keeper.Reachable{}, ""},
+			{10 * sec, keeper.Tick{}, "send 3 expires 15s"},
+			{10 * sec, keeper.Sent{3, "$3"}, "joined, wake 15s"},
+			{11 * sec, keeper.Reachable{}, ""},
+		}},
 		{"the server says when", 0, 0, []at{
 			{0, keeper.Join{}, "joining, send 1 expires 15s"},
 			{0, keeper.Failed{ID: 1, Err: errNet, RetryAfter: 9 * sec}, "wake 9s"},

@@ -100,7 +100,7 @@ func (k *Keeper) failed(in Failed, now time.Time) {
 	if f == nil || f.id != in.ID {
 		return
 	}
-	k.flight, k.last = nil, in.Err
+	k.flight, k.last, k.asked = nil, in.Err, in.RetryAfter > 0
 	switch {
 	case k.leaving && (in.Final && f.leave || in.Final && k.until.IsZero()):
 		// A refused first join left nothing behind that would have to be ended.
