@@ -45,6 +45,9 @@ Examples:
 
 // Run joins and stays until Ctrl-C.
 func (c *JoinCmd) Run(ctx context.Context, a *app) error {
+	if err := checkRoom(c.Room); err != nil {
+		return err
+	}
 	sources, err := c.sources()
 	defer closeSources(sources)
 	if err != nil {
@@ -55,7 +58,7 @@ func (c *JoinCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer hs.Close()
-	id, err := resolveRoom(ctx, hs, c.Room)
+	id, err := hs.Resolve(ctx, c.Room)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/server"
 	"github.com/matrixrtc-go/matrixrtc/server/web"
 )
@@ -38,7 +40,7 @@ Examples:
 
 // Run runs the site until Ctrl-C.
 func (c *ServeCmd) Run(ctx context.Context, a *app) error {
-	cfg, warnings, err := server.Load(c.Config, a.env, func(cfg *server.Config) { c.apply(a, cfg) })
+	cfg, warnings, err := server.Load(c.Config, a.siteEnvironment(), func(cfg *server.Config) { c.apply(a, cfg) })
 	for _, w := range warnings {
 		fmt.Fprintln(a.err, "matrixrtc: warning:", w)
 	}
@@ -106,12 +108,27 @@ func (c *ServeCmd) apply(a *app, cfg *server.Config) {
 	}
 }
 
+// siteEnvironment is the environment without the variables of the command
+// line itself: the site warns of those that it does not know.
+func (a *app) siteEnvironment() []string {
+	ours := map[string]bool{"MATRIXRTC_CONFIG_DIR": true, "MATRIXRTC_PASSWORD": true, devstack.DendriteEnv: true, devstack.ChromiumEnv: true}
+	for _, node := range append(a.kong.Model.Children, a.kong.Model.Node) {
+		for _, flag := range node.Flags {
+			ours[flag.Tag.Get("from")] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(a.env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return ours[name]
+	})
+}
+
 // describe says what a running site is, and what is left to do.
 func describe(cfg *server.Config, site *server.Server) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The site is up at %s.\n", site.URL())
 	fmt.Fprintf(&b, "  listens on   %s\n", site.PublicAddr())
-	fmt.Fprintf(&b, "  media goes to %s\n", site.Advertised())
+	fmt.Fprintf(&b, "  media        %s\n", site.Advertised())
 	if addr := site.AdminAddr(); addr != nil {
 		fmt.Fprintf(&b, "  status page  http://%s/\n", addr)
 	}

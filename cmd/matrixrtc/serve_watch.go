@@ -20,8 +20,8 @@ const watchAgain = 10 * time.Second
 // watch rooms with.
 func (c *ServeCmd) checkWatch(a *app) error {
 	for _, room := range c.Watch {
-		if !isRoom(room) {
-			return &usageError{fmt.Errorf("--watch %q is not a room: a room id starts with ! and an alias with #", room)}
+		if err := checkRoom(room); err != nil {
+			return fmt.Errorf("--watch: %w", err)
 		}
 	}
 	if token, err := c.value(); len(c.Watch) == 0 || token != "" || err != nil {
@@ -68,7 +68,7 @@ func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board) err
 	defer closeClient(ctx, a, cl)
 	var rooms []*client.Room
 	for _, name := range c.Watch {
-		id, err := resolveRoom(ctx, hs, name)
+		id, err := hs.Resolve(ctx, name)
 		if err != nil {
 			return err
 		}

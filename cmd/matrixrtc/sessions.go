@@ -78,7 +78,7 @@ func (c *SessionsCmd) ofRoom(ctx context.Context, a *app, opts *matrixrtc.RoomOp
 		return report.Sessions{}, err
 	}
 	defer hs.Close()
-	id, err := resolveRoom(ctx, hs, c.Source)
+	id, err := hs.Resolve(ctx, c.Source)
 	if err != nil {
 		return report.Sessions{}, err
 	}

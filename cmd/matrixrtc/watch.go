@@ -9,7 +9,6 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
-	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 )
@@ -36,12 +35,15 @@ Examples:
 
 // Run watches until Ctrl-C.
 func (c *WatchCmd) Run(ctx context.Context, a *app) error {
+	if err := checkRoom(c.Room); err != nil {
+		return err
+	}
 	hs, err := c.open(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer hs.Close()
-	id, err := resolveRoom(ctx, hs, c.Room)
+	id, err := hs.Resolve(ctx, c.Room)
 	if err != nil {
 		return err
 	}
@@ -72,12 +74,12 @@ func (a *app) lines(asJSON bool) func(report.Change) error {
 	}
 }
 
-// resolveRoom finds the room that is meant.
-func resolveRoom(ctx context.Context, hs *homeserver.Client, name string) (matrixrtc.RoomID, error) {
-	if !isRoom(name) {
-		return "", &usageError{fmt.Errorf("%q is not a room: a room id starts with ! and an alias with # (quote them, for the shell)", name)}
+// checkRoom says whether an argument names a room.
+func checkRoom(name string) error {
+	if isRoom(name) {
+		return nil
 	}
-	return hs.Resolve(ctx, name)
+	return &usageError{fmt.Errorf("%q is not a room: a room id starts with ! and an alias with # (quote them, for the shell)", name)}
 }
 
 // closeTimeout bounds what is left to do after a command is over.
