@@ -71,7 +71,7 @@ func (c *stateContent) deviceOr(key string) DeviceID {
 }
 
 // foci reads the draft's two fields. What is wrong with them never hides the
-// member: it is listed with an unknown transport (R-DRAFT-1, A4).
+// member: it is listed with an unknown transport (R-DRAFT-7).
 func (c *stateContent) foci(m *Membership) {
 	active := c.active
 	if active == nil && c.fociActive != nil {

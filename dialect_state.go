@@ -15,7 +15,7 @@ import (
 
 const (
 	// defaultLifetime is how long a state membership lives that does not say
-	// (protocol.md 1.B; rulings R-DRAFT-10).
+	// (rulings R-DRAFT-10, R-CALL-2).
 	defaultLifetime = 4 * time.Hour
 	// maxLifetime bounds what an event may ask for, so that sums stay in range.
 	maxLifetime = 100 * 365 * 24 * time.Hour
@@ -171,8 +171,8 @@ func (c *stateContent) leaveReason() string {
 	return ""
 }
 
-// lifetime fills Created, Lifetime and Expires (protocol.md 1.B: expires counts
-// from created_ts, not from this event).
+// lifetime fills Created, Lifetime and Expires (R-CALL-2: expires
+// counts from created_ts, not from this event).
 func (c *stateContent) lifetime(m *Membership, origin time.Time) {
 	m.Created = origin
 	if c.created != nil {
@@ -294,8 +294,7 @@ func arrayKey(key string, sender UserID) (device string, owned bool) {
 }
 
 // stateKey builds the key under which a device may write: rooms whose version
-// protects owned keys want the plain form, all others refuse it (protocol.md
-// 10.2).
+// protects owned keys want the plain form, all others refuse it (R-KEY-1).
 func stateKey(user UserID, rest string, version RoomVersion) string {
 	key := string(user) + "_" + rest
 	if ownedKeys(version) {
@@ -320,7 +319,7 @@ func isWord(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
-// keyFits checks the length that servers allow (protocol.md 10.2).
+// keyFits checks the length that servers allow (R-KEY-4).
 func keyFits(key string, version RoomVersion) []Problem {
 	limit := 255
 	if ownedKeys(version) {

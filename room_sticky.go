@@ -160,7 +160,7 @@ func (f *fold) forgetSticky() {
 	f.judgeTouched()
 }
 
-// stickyEnd is when stickiness ends for this client (protocol.md 6.8).
+// stickyEnd is when stickiness ends for this client (R-STICKY-1).
 func stickyEnd(e *Event, now time.Time) time.Time {
 	received := now
 	if !e.Received.IsZero() {

@@ -153,7 +153,7 @@ func (r *Room) startCall(m *matrixrtc.Membership, o *JoinOptions) (*Call, error)
 		return nil, ErrAlreadyJoined
 	}
 	// The transport that the session makes us use comes first, ours after it
-	// (protocol.md 2.5).
+	// (docs/protocol.md R-FOCUS-3).
 	own := slices.Clone(o.Transports)
 	if s := r.fold.Session(m.Slot); s != nil {
 		if t, ok := s.PublishOn(o.Selection, own); ok {

@@ -9,7 +9,7 @@ import (
 )
 
 // transportKey is equal for two transports that are the same connection: the
-// same service of one SFU (protocol.md 2.5), the one mesh of a session, or an
+// same service of one SFU (docs/protocol.md R-FOCUS-2), the one mesh of a session, or an
 // object of an unknown type that is equal byte for byte.
 func transportKey(t matrixrtc.Transport) string {
 	kind := matrixrtc.TransportKind(t.Type)

@@ -14,7 +14,7 @@ func (k *Keeper) statement(now time.Time) *matrixrtc.Membership {
 	m.Created, m.CreatedStated = now, false
 	m.Lifetime = k.cfg.Lifetime
 	if !k.created.IsZero() && !k.sticky {
-		// "expires" counts from created_ts (protocol.md 1.B). A server whose clock
+		// "expires" counts from created_ts (docs/protocol.md R-CALL-2). A server whose clock
 		// is ahead of ours may have created us in our future.
 		m.Created, m.CreatedStated = k.created, true
 		m.Lifetime = max(k.cfg.Lifetime, now.Sub(k.created)+k.cfg.Lifetime)

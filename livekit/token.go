@@ -35,7 +35,7 @@ type grant struct {
 //
 // For our own publishing the endpoint is fixed by the dialect, because it
 // decides the identity, and the others compute the one that belongs to ours.
-// For listening any identity does (protocol.md 4.2).
+// For listening any identity does (docs/protocol.md R-TOKEN-1).
 func (k *Connector) requestToken(ctx context.Context, service string, p media.Params) (*grant, error) {
 	endpoints := []string{authapi.PathSFUGet}
 	switch {

@@ -183,7 +183,7 @@ func (h *Homeserver) add(r *hsRoom, make func(*Events) matrixrtc.Event) matrixrt
 		if i, ok := r.state[k]; ok {
 			old := r.log[i]
 			if old.Sender == e.Sender && string(old.Content) == string(e.Content) {
-				return old.ID // servers do not repeat a state (protocol.md 10.4)
+				return old.ID // servers do not repeat a state (docs/protocol.md R-SEND-1)
 			}
 			e.Replaces, e.PrevContent = old.ID, old.Content
 		}

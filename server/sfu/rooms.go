@@ -12,7 +12,7 @@ import (
 	"github.com/twitchtv/twirp"
 )
 
-// How long a room outlives its participants (protocol.md 4.6).
+// How long a room outlives its participants (docs/protocol.md R-TOKEN-2).
 const (
 	EmptyTimeout     = 300 * time.Second // nobody has come yet
 	DepartureTimeout = 20 * time.Second  // the last one has left
