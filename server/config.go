@@ -41,11 +41,12 @@ type Config struct {
 	// Overrides gives the base URL of the federation API of server names, where
 	// looking them up does not work from here.
 	Overrides map[string]string `yaml:"homeserver_overrides"`
-	// AllowNetworks are networks that homeservers may be in although they are
-	// not public ("10.0.0.0/8").
+	// AllowNetworks are networks that any homeserver may be in although they
+	// are not public ("10.0.0.0/8"). Those of FullAccess and Overrides may be
+	// anywhere.
 	AllowNetworks Networks `yaml:"allow_networks"`
-	// InsecureSkipVerify accepts any certificate of a homeserver. Anybody on
-	// the path can then be anyone.
+	// InsecureSkipVerify accepts any certificate of a homeserver and of an
+	// external SFU. Anybody on the path can then be anyone.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify_tls"`
 
 	// TrustedProxies are the networks of reverse proxies, whose

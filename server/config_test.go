@@ -163,7 +163,7 @@ func TestEnvironment(t *testing.T) {
 		{"file missing", "", []string{"LIVEKIT_KEY_FILE=/nowhere", full}, "", "", "", nil, []string{"LIVEKIT_KEY_FILE: sfu.keys_file: open /nowhere"}},
 		{"nobody may open calls", "", nil, "", "", "", nil, []string{"full_access_homeservers: missing"}},
 		{"bad names", "", []string{"LIVEKIT_FULL_ACCESS_HOMESERVERS=a_b,*"}, "", "", "", nil, []string{`LIVEKIT_FULL_ACCESS_HOMESERVERS: full_access_homeservers: "*" stands alone`}},
-		{"insecure", "", []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS=YES_I_KNOW_WHAT_I_AM_DOING", full}, "", "", "", []string{"public_url", "certificates"}, nil},
+		{"insecure", "", []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS=YES_I_KNOW_WHAT_I_AM_DOING", full}, "", "", "", []string{"public_url", "certificates are not checked"}, nil},
 		{"insecure, but not sure", "", []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS=true", full}, "", "", "", nil, []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS: the only value"}},
 		{"not here yet", "", []string{"LIVEKIT_REDIS_URL=redis://x", "LIVEKIT_AS_TOKEN=hunter2", "LIVEKIT_CS_API_URL_OVERRIDES=a.example=https://x", "LIVEKIT_API_KEY=x", "LIVEKIT_FOO=1", full, "PATH=/bin"}, "", "", "",
 			[]string{"LIVEKIT_REDIS_URL has no effect", "LIVEKIT_AS_TOKEN has no effect", "LIVEKIT_CS_API_URL_OVERRIDES has no effect", "LIVEKIT_FOO has no effect", "public_url"}, nil},

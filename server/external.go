@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
@@ -26,10 +27,15 @@ type externalRooms struct {
 	rooms  livekit.RoomService
 }
 
-func newExternalRooms(sfuURL, key string, secret Secret) *externalRooms {
+func newExternalRooms(sfuURL, key string, secret Secret, skipVerify bool) *externalRooms {
 	client := &http.Client{
-		Timeout:   10 * time.Second,
-		Transport: &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second, Proxy: http.ProxyFromEnvironment},
+		Timeout: 10 * time.Second,
+		Transport: &http.Transport{
+			MaxIdleConns: 64, MaxIdleConnsPerHost: 64,
+			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second,
+			Proxy:           http.ProxyFromEnvironment,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: skipVerify, MinVersion: tls.VersionTLS12},
+		},
 	}
 	return &externalRooms{key: key, secret: secret, client: client, rooms: livekit.NewRoomServiceProtobufClient(httpURL(sfuURL), client)}
 }

@@ -201,7 +201,7 @@ type media struct {
 
 func (s *Server) startMedia(ctx context.Context, base string) (*media, error) {
 	if s.cfg.SFU.URL != "" {
-		rooms := newExternalRooms(s.cfg.SFU.URL, s.key, s.secret)
+		rooms := newExternalRooms(s.cfg.SFU.URL, s.key, s.secret, s.cfg.InsecureSkipVerify)
 		return &media{
 			url: websocketURL(s.cfg.SFU.URL), key: s.key, secret: s.secret, rooms: rooms,
 			advertised: websocketURL(s.cfg.SFU.URL),

@@ -172,7 +172,7 @@ func (c *Config) warnings() (list []string) {
 		list = append(list, "public_url is http: browsers refuse calls without https")
 	}
 	if c.InsecureSkipVerify {
-		list = append(list, "certificates of homeservers are not checked: anybody on the path can pretend to be any user")
+		list = append(list, "certificates are not checked: anybody on the path can pretend to be any user")
 	}
 	return list
 }
