@@ -37,15 +37,29 @@ type link struct {
 	state  ConnState
 	err    error
 	idle   time.Time // when to close it because nobody needs it; zero: needed
-	peers  []media.Peer
+	peers  []*present
 	tracks []*received
+}
+
+// strangerAfter is how long a participant that matches no member is kept back:
+// an SFU is often quicker than the homeserver, and mostly it is a member of whom
+// we have not heard yet.
+const strangerAfter = 5 * time.Second
+
+// present is a peer that the connection has.
+type present struct {
+	peer  media.Peer
+	since time.Time
+	shown bool // the application has been told
+	from  From // and this
 }
 
 // received is a track that the connection has.
 type received struct {
 	track media.Track
+	since time.Time
 	shown bool // the application has been told
-	from  From
+	from  From // and this
 }
 
 func newLink(c *Call, key string, t target) *link {
@@ -96,15 +110,33 @@ func (l *link) once() error {
 	if err != nil {
 		return err
 	}
-	over := make(chan struct{})
+	ready, over := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { l.control(conn, over) })
+	wg.Go(func() { l.control(conn, ready, over) })
 	l.post(func() { l.up(conn) })
-	for ev := range conn.Events() {
+	deliver := func(ev media.Event) {
 		if s, ok := ev.(media.StateChanged); ok && s.Err != nil {
 			err = s.Err
 		}
 		l.c.r.deliver(l.ctx, l.unlessGone(func() { l.event(ev) }))
+	}
+	// What comes before the connection knows the members waits until it does.
+	var early []media.Event
+	for waiting := true; waiting; {
+		select {
+		case ev, ok := <-conn.Events():
+			if waiting = ok; ok {
+				early = append(early, ev)
+			}
+		case <-ready:
+			waiting = false
+		}
+	}
+	for _, ev := range early {
+		deliver(ev)
+	}
+	for ev := range conn.Events() {
+		deliver(ev)
 	}
 	close(over)
 	wg.Wait()
@@ -113,8 +145,9 @@ func (l *link) once() error {
 
 // control says who is in, and closes the connection, while events are read: a
 // connection that is not read stands still.
-func (l *link) control(conn media.Conn, over <-chan struct{}) {
+func (l *link) control(conn media.Conn, ready chan<- struct{}, over <-chan struct{}) {
 	conn.SetMembers(*l.members.Load())
+	close(ready)
 	for {
 		select {
 		case <-l.fresh:
@@ -184,7 +217,9 @@ func (l *link) lost() {
 		}
 	}
 	for _, p := range l.peers {
-		l.c.r.push(PeerLeft{l.from(p), p})
+		if p.shown {
+			l.c.r.push(PeerLeft{p.from, p.peer})
+		}
 	}
 	l.tracks, l.peers = nil, nil
 }

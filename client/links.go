@@ -145,7 +145,7 @@ func (c *Call) reconcile(now time.Time) {
 	}
 	for _, l := range c.links {
 		l.setMembers(members)
-		l.sort()
+		l.sort(now)
 	}
 	c.outlet(want, published)
 }
@@ -168,11 +168,13 @@ func (c *Call) outlet(want map[string]target, published bool) {
 	}
 }
 
-// lingerEnd is when the next unneeded connection is to be closed.
-func (c *Call) lingerEnd() (at time.Time) {
+// due is when reconcile has something to do by the clock alone.
+func (c *Call) due() (at time.Time) {
 	for _, l := range c.links {
-		if !l.idle.IsZero() && (at.IsZero() || l.idle.Before(at)) {
-			at = l.idle
+		for _, t := range []time.Time{l.idle, l.sortAt()} {
+			if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+				at = t
+			}
 		}
 	}
 	return at

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,6 +167,7 @@ func TestSFUDown(t *testing.T) {
 		w.hub.Down("a", false)
 		time.Sleep(30 * time.Second)
 		story := ann.story(true)
+		slices.Sort(story[len(story)-2:]) // in any order
 		if d := cmp.Diff([]string{
 			"10s track of bob on a ended", "10s peer bob on a left", "10s sfu a disconnected",
 			"11s sfu a connecting", "11s sfu a disconnected", "13s sfu a connecting", "13s sfu a disconnected",
@@ -301,6 +303,43 @@ func TestMessageAcrossAReconnect(t *testing.T) {
 		}
 		if d := time.Since(w.zero); d < 20*time.Second {
 			t.Errorf("sent after %v", d)
+		}
+	})
+}
+
+// TestSFUIsQuicker: whom we do not know yet is not a stranger at once.
+func TestSFUIsQuicker(t *testing.T) {
+	bubble(t, "ann bob", func(t *testing.T, w *world) {
+		ann := w.enter("ann", nil)
+		ann.join(nil)
+		synctest.Wait()
+		for _, name := range []string{"bob", "eve"} {
+			conn, err := w.hub.Connect(t.Context(), media.Params{Transport: rtctest.SFU("a"), Self: &matrixrtc.Membership{
+				Room: w.room, Slot: matrixrtc.RoomCall, User: rtctest.User(name), Device: "PC",
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			go func() {
+				for range conn.Events() {
+				}
+			}()
+			if _, err := conn.Publish(t.Context(), &counter{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ann.story(false)
+		time.Sleep(3 * time.Second)
+		w.state("bob", "PC", string(rtctest.SFU("a").Raw))
+		time.Sleep(10 * time.Second)
+		story := ann.story(true)
+		slices.Sort(story)
+		if d := cmp.Diff([]string{
+			"3s bob joined", "3s peer bob on a joined", "3s track of bob on a added",
+			"5s peer stranger on a joined", "5s track of stranger on a added",
+		}, story); d != "" {
+			t.Errorf("-want +got:\n%s", d)
 		}
 	})
 }

@@ -188,7 +188,7 @@ func (r *Room) next() (at time.Time, ok bool) {
 	}
 	for _, c := range r.calls {
 		sooner(c.wake)
-		sooner(c.lingerEnd())
+		sooner(c.due())
 	}
 	return at, ok
 }

@@ -42,7 +42,9 @@ type (
 	From struct {
 		Call      *Call
 		Transport matrixrtc.Transport
-		// Member is whom it belongs to, nil for a stranger.
+		// Member is whom it belongs to, as far as is known by now; nil for a
+		// stranger. Of strangers is told only after 5 s: mostly they are members
+		// whose event has yet to come.
 		Member *matrixrtc.Member
 	}
 
