@@ -267,3 +267,34 @@ func TestJoinGivenUpIsTakenBack(t *testing.T) {
 		ann.join(nil)
 	})
 }
+
+func TestStickyStay(t *testing.T) {
+	for _, d := range []matrixrtc.Dialect{matrixrtc.Sticky, matrixrtc.Slot} {
+		t.Run(string(d.Name()), func(t *testing.T) {
+			bubble(t, "ann bob", func(t *testing.T, w *world) {
+				ann, bob := w.enter("ann", nil), w.enter("bob", nil)
+				bob.join(nil)
+				time.Sleep(time.Second)
+				c := ann.join(&client.JoinOptions{Dialect: d})
+				publish(t, c)
+				for range 60 {
+					time.Sleep(5 * time.Minute)
+					bob.wantMembers("bob ann")
+				}
+				if saw(bob.story(false), "left") {
+					t.Error("ann was gone")
+				}
+				if n := len(w.hs.Sent(w.room, matrixrtc.TypeMemberUnstable)); n != 10 && n != 11 {
+					t.Errorf("%d statements in 5 h, want one every half hour", n)
+				}
+				if n := len(bob.tracks()); n != 1 {
+					t.Errorf("%d tracks", n)
+				}
+				if err := c.Leave(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				bob.wantMembers("bob")
+			})
+		})
+	}
+}

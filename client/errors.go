@@ -40,3 +40,14 @@ var (
 	ErrSlotClosed = keeper.ErrSlotClosed
 	ErrSwitched   = keeper.ErrSwitched
 )
+
+// errNoAnswer is why a request that took too long has failed.
+var errNoAnswer = errors.New("the homeserver did not answer in time")
+
+// orErr is err, or what stands for it if there is none.
+func orErr(err, otherwise error) error {
+	if err == nil {
+		return otherwise
+	}
+	return err
+}

@@ -78,7 +78,7 @@ func (r *Room) Join(ctx context.Context, opts *JoinOptions) (*Call, error) {
 		return c, nil
 	case <-c.over:
 		<-c.done
-		return nil, fmt.Errorf("join %s: %w", m.Slot, cmpErr(c.Err(), ErrLeft))
+		return nil, fmt.Errorf("join %s: %w", m.Slot, orErr(c.Err(), ErrLeft))
 	case <-ctx.Done():
 		r.do(c.beginLeave)
 		err := ctx.Err()
@@ -165,7 +165,11 @@ func (r *Room) startCall(m *matrixrtc.Membership, o *JoinOptions) (*Call, error)
 		return nil, ErrNoTransport
 	}
 	m.Transports = own
-	if m.Active.IsZero() {
+	switch {
+	case m.Member != "":
+		// The sticky dialects have no active focus; they say what we can receive.
+		m.CanSubscribe = r.canSubscribe(own)
+	case m.Active.IsZero():
 		if len(own) == 0 || matrixrtc.TransportKind(own[0].Type) == matrixrtc.TransportLiveKit {
 			m.Active = matrixrtc.FocusLiveKit(o.Selection)
 		} else {
@@ -184,9 +188,14 @@ func (r *Room) startCall(m *matrixrtc.Membership, o *JoinOptions) (*Call, error)
 	return c, nil
 }
 
-func cmpErr(err, otherwise error) error {
-	if err == nil {
-		return otherwise
+// canSubscribe lists the types of transports that we can receive from, as far
+// as we have one of that type ourselves.
+func (r *Room) canSubscribe(own []matrixrtc.Transport) []string {
+	types := []string{}
+	for _, t := range own {
+		if r.c.connector(t) != nil && !slices.Contains(types, t.Type) {
+			types = append(types, t.Type)
+		}
 	}
-	return err
+	return types
 }

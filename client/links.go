@@ -35,8 +35,9 @@ type target struct {
 	publish   bool
 }
 
-func (c *Call) connector(t matrixrtc.Transport) media.Connector {
-	for _, x := range c.r.c.opts.Connectors {
+// connector is the first that supports a transport, nil if none does.
+func (c *Client) connector(t matrixrtc.Transport) media.Connector {
+	for _, x := range c.opts.Connectors {
 		if x.Supports(t) {
 			return x
 		}
@@ -50,7 +51,7 @@ func (c *Call) targets(s *matrixrtc.Session) (want map[string]target, source map
 	want = map[string]target{}
 	source = map[matrixrtc.MemberKey]string{}
 	for _, t := range c.publishOn(s) {
-		if x := c.connector(t); x != nil {
+		if x := c.r.c.connector(t); x != nil {
 			want[transportKey(t)] = target{t, x, true}
 			break
 		}
@@ -69,7 +70,7 @@ func (c *Call) targets(s *matrixrtc.Session) (want map[string]target, source map
 				best = &w
 				break
 			}
-			if x := c.connector(t); x != nil && best == nil {
+			if x := c.r.c.connector(t); x != nil && best == nil {
 				best = &target{t, x, false}
 			}
 		}

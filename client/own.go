@@ -55,15 +55,13 @@ func (c *Call) send(e keeper.Send) {
 	})
 }
 
-var errNoAnswer = errors.New("the homeserver did not answer in time")
-
 // state tells of a step of our membership.
 func (c *Call) state(e keeper.StateChanged, now time.Time) {
 	own := Own{Call: c, State: e.State, At: e.At, Err: e.Err}
 	c.log.Info("own membership", "state", string(e.State), "err", e.Err)
 	switch e.State {
 	case keeper.Left:
-		c.closeMedia(cmpErr(e.Err, ErrLeft))
+		c.closeMedia(orErr(e.Err, ErrLeft))
 		c.finish(own)
 		return
 	case keeper.Joined:

@@ -91,7 +91,7 @@ func (c *Call) Publish(ctx context.Context, src media.Source) (media.Publication
 	})
 	if !began {
 		p.cancel()
-		return nil, fmt.Errorf("publish: %w", cmpErr(c.Err(), ErrLeft))
+		return nil, fmt.Errorf("publish: %w", orErr(c.Err(), ErrLeft))
 	}
 	select {
 	case <-p.sending:
@@ -102,7 +102,7 @@ func (c *Call) Publish(ctx context.Context, src media.Source) (media.Publication
 			return p, nil
 		default:
 		}
-		return nil, fmt.Errorf("publish: %w", cmpErr(p.Err(), ErrLeft))
+		return nil, fmt.Errorf("publish: %w", orErr(p.Err(), ErrLeft))
 	case <-ctx.Done():
 		p.Close()
 		return nil, fmt.Errorf("publish: no connection yet: %w", ctx.Err())

@@ -120,11 +120,11 @@ func (w *world) line(u client.Update) string {
 	case client.Changed:
 		switch ch := u.Change.(type) {
 		case matrixrtc.MemberJoined:
-			s = short1(ch.Member) + " joined"
+			s = nameOf(ch.Member) + " joined"
 		case matrixrtc.MemberUpdated:
-			s = short1(ch.Member) + " updated"
+			s = nameOf(ch.Member) + " updated"
 		case matrixrtc.MemberLeft:
-			s = short1(ch.Member) + " left: " + string(ch.Cause)
+			s = nameOf(ch.Member) + " left: " + string(ch.Cause)
 		default:
 			s = strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", ch), "matrixrtc."))
 		}
@@ -157,7 +157,7 @@ func (w *world) line(u client.Update) string {
 func peer(f client.From) string {
 	name := "stranger"
 	if f.Member != nil {
-		name = short1(*f.Member)
+		name = nameOf(*f.Member)
 	}
 	return name + " on " + sfu(f.Transport)
 }
@@ -171,7 +171,7 @@ func sfu(t matrixrtc.Transport) string {
 	return string(t.Raw)
 }
 
-func short1(m matrixrtc.Member) string {
+func nameOf(m matrixrtc.Member) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(string(m.User), "@"), ":")
 	return name
 }
@@ -203,7 +203,7 @@ func (p *person) members() string {
 	var names []string
 	for _, s := range p.room.Sessions() {
 		for _, m := range s.Members() {
-			names = append(names, short1(m))
+			names = append(names, nameOf(m))
 		}
 	}
 	return strings.Join(names, " ")

@@ -30,6 +30,9 @@ func (k *Keeper) send(now time.Time) {
 	k.flight = &request{id: k.ids, at: now, leave: k.leaving}
 	if k.leaving {
 		out := k.cfg.Dialect.Leave(k.stated, k.reason, k.cfg.Version)
+		if k.sticky && out.Sticky == 0 {
+			out.Sticky = k.cfg.Lifetime // all events of a key last as long (protocol.md 6.6)
+		}
 		k.out = append(k.out, Send{ID: k.ids, Event: out, Timeout: k.timeout})
 		return
 	}
