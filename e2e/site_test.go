@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -29,6 +31,9 @@ type mediaSite struct {
 	port int    // of the SFU's media
 	sfu  atomic.Pointer[sfu.SFU]
 	fail atomic.Int32 // status that the authorization service answers; 0: its own
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool // of the web server, WebSockets included
 }
 
 const (
@@ -39,12 +44,14 @@ const (
 
 func newMediaSite(t *testing.T) *mediaSite {
 	t.Helper()
-	s := &mediaSite{t: t, port: sfu.AnyPort}
+	s := &mediaSite{t: t, port: sfu.AnyPort, conns: map[net.Conn]bool{}}
 	s.startSFU()
 	t.Cleanup(s.stopSFU)
 
 	mux := http.NewServeMux()
-	web := httptest.NewServer(mux)
+	web := httptest.NewUnstartedServer(mux)
+	web.Listener = watchedListener{web.Listener, s}
+	web.Start()
 	t.Cleanup(web.Close)
 	users := httptest.NewServer(openIDServer())
 	t.Cleanup(users.Close)
@@ -102,6 +109,32 @@ func (s *mediaSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	running.Handler().ServeHTTP(w, r)
+}
+
+// breakSignalling cuts all TCP connections to the site, and leaves media alone.
+func (s *mediaSite) breakSignalling() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close()
+	}
+	clear(s.conns)
+}
+
+// watchedListener remembers the connections of the site.
+type watchedListener struct {
+	net.Listener
+	site *mediaSite
+}
+
+func (l watchedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.site.mu.Lock()
+		l.site.conns[c] = true
+		l.site.mu.Unlock()
+	}
+	return c, err
 }
 
 // CreateRoom implements auth.Rooms.

@@ -43,12 +43,13 @@ type conn struct {
 	finished bool                           // no more work may begin
 
 	// owned by run
-	peers    map[string]*peer // by identity
-	held     int              // messages held for peers that are not shown
-	out      []media.Event    // not yet taken by the reader
-	behind   bool             // out was too long to look at the SFU
-	state    media.State
-	resuming resumeTimer
+	peers     map[string]*peer // by identity
+	held      int              // messages held for peers that are not shown
+	out       []media.Event    // not yet taken by the reader
+	behind    bool             // out was too long to look at the SFU
+	state     media.State
+	resuming  alarm // set while the SDK tries to resume
+	returning alarm // set while the others may still come back
 }
 
 var _ media.Conn = (*conn)(nil)

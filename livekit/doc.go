@@ -32,8 +32,10 @@
 // Short ones the SDK bridges by itself. If it does not succeed within four
 // seconds, or the SFU says good-bye, the connection begins at the
 // authorization service again: an SFU that was restarted has forgotten its
-// rooms, and only that service makes them. Publications go on by themselves.
-// The connection gives up only on answers that no repetition will change.
+// rooms, and only that service makes them. Publications go on by themselves,
+// and the others, who have lost the same SFU, have ten seconds to come back
+// before they count as gone. The connection gives up only on answers that no
+// repetition will change.
 // Reliable messages sent into an interruption may be lost all the same.
 //
 // # Concurrency
@@ -43,6 +45,11 @@
 // SDK's state back, so that what the SDK reports out of order cannot come out
 // of order here. Data messages are handed over one by one: while nobody reads
 // Events, they wait at the SFU.
+//
+// The first packets of a track may be missing: the SFU may send them before it
+// has said what they are, and the WebRTC stack then loses up to ten. A
+// media.Reader asks for a new key frame where that matters. A participant that
+// publishes nothing is announced by LiveKit up to three seconds late.
 //
 // Close returns when all goroutines of this package have ended. The SDK closes
 // its sockets in a goroutine of its own a moment later, and there is no way to

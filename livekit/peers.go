@@ -37,7 +37,7 @@ func (c *conn) reconcile(s *session) {
 	}
 	// In a fixed order, so that the same change tells the same story.
 	for _, identity := range slices.Sorted(maps.Keys(c.peers)) {
-		if there[identity] == nil {
+		if there[identity] == nil && !c.returning.running() {
 			c.forget(c.peers[identity])
 		}
 	}

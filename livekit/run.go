@@ -3,6 +3,7 @@ package livekit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -15,6 +16,12 @@ const (
 	// While so many events wait, the SFU is not even looked at.
 	tooMany = 1024
 
+	// resumeGrace is how long the SDK may try to resume before we begin anew.
+	resumeGrace = 4 * time.Second
+	// returnGrace is how long the others may take to come back as well before
+	// they count as gone.
+	returnGrace = 10 * time.Second
+
 	rejoinTimeout  = 20 * time.Second
 	firstRejoin    = 250 * time.Millisecond
 	longestBackoff = 15 * time.Second
@@ -25,23 +32,29 @@ type joinResult struct {
 	err     error // final
 }
 
-// resumeTimer runs while the SDK tries to resume.
-type resumeTimer struct{ timer *time.Timer }
+// alarm is a timer that is mostly not set.
+type alarm struct{ timer *time.Timer }
 
-func (r *resumeTimer) start() { r.timer = time.NewTimer(resumeGrace) }
+func (a *alarm) set(d time.Duration) {
+	a.stop()
+	a.timer = time.NewTimer(d)
+}
 
-func (r *resumeTimer) stop() {
-	if r.timer != nil {
-		r.timer.Stop()
-		r.timer = nil
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
 	}
 }
 
-func (r *resumeTimer) c() <-chan time.Time {
-	if r.timer == nil {
+func (a *alarm) running() bool { return a.timer != nil }
+
+// c is nil, on which one waits for ever, while the alarm is not set.
+func (a *alarm) c() <-chan time.Time {
+	if a.timer == nil {
 		return nil
 	}
-	return r.timer.C
+	return a.timer.C
 }
 
 // run is the goroutine that owns the connection.
@@ -75,13 +88,17 @@ func (c *conn) run() {
 		case <-c.wake:
 			c.look()
 		case <-c.resuming.c():
-			c.lost(errors.New("the connection could not be resumed"))
+			c.lost(fmt.Errorf("%w: the connection could not be resumed", ErrSFUUnreachable))
+		case <-c.returning.c():
+			c.returning.stop()
+			c.look()
 		case r := <-c.joined:
 			if r.err != nil {
 				c.finish(r.err)
 				break
 			}
 			c.setSession(r.session)
+			c.returning.set(returnGrace)
 			c.setState(media.Connected, nil)
 			c.look()
 		}
@@ -92,6 +109,7 @@ func (c *conn) run() {
 func (c *conn) end(why error) {
 	c.cancel(why)
 	c.resuming.stop()
+	c.returning.stop()
 	c.mu.Lock()
 	c.finished = true
 	s := c.current
@@ -131,7 +149,7 @@ func (c *conn) look() {
 	case resuming:
 		if c.state == media.Connected {
 			c.setState(media.Reconnecting, nil)
-			c.resuming.start()
+			c.resuming.set(resumeGrace)
 		}
 	default:
 		c.resuming.stop()

@@ -16,12 +16,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-const (
-	// connectTimeout bounds one attempt of the SDK.
-	connectTimeout = 5 * time.Second
-	// resumeGrace is how long the SDK may try to resume before we begin anew.
-	resumeGrace = 4 * time.Second
-)
+// connectTimeout bounds one attempt of the SDK.
+const connectTimeout = 5 * time.Second
 
 // session is one stay in a room of the SFU, from a token to the end of the
 // SDK's Room.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/livekit/server-sdk-go/v2"
 	"github.com/matrixrtc-go/matrixrtc/media"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -20,13 +21,17 @@ type track struct {
 	codec   media.Codec
 	purpose media.Purpose
 	remote  *webrtc.TrackRemote
+	via     *webrtc.RTPReceiver // nil: not known
 	peer    atomic.Pointer[media.Peer]
 
 	once  sync.Once
 	ended chan struct{}
 }
 
-var _ media.Track = (*track)(nil)
+var (
+	_ media.Track             = (*track)(nil)
+	_ media.KeyFrameRequester = (*track)(nil)
+)
 
 func newTrack(p media.Peer, pub *lksdk.RemoteTrackPublication, remote *webrtc.TrackRemote) *track {
 	t := &track{
@@ -35,6 +40,7 @@ func newTrack(p media.Peer, pub *lksdk.RemoteTrackPublication, remote *webrtc.Tr
 		codec:   codecOf(remote.Codec().MimeType),
 		purpose: purposeOf(pub),
 		remote:  remote,
+		via:     pub.Receiver(),
 		ended:   make(chan struct{}),
 	}
 	if remote.Kind() == webrtc.RTPCodecTypeVideo {
@@ -56,6 +62,16 @@ func (t *track) end() {
 		close(t.ended)
 		_ = t.remote.SetReadDeadline(time.Now())
 	})
+}
+
+// RequestKeyFrame implements media.KeyFrameRequester. (The SDK's own way does
+// nothing where there is one peer connection.)
+func (t *track) RequestKeyFrame() error {
+	if t.via == nil || t.via.Transport() == nil {
+		return errors.New("the track has no way back to its sender")
+	}
+	_, err := t.via.Transport().WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(t.remote.SSRC())}})
+	return err
 }
 
 // maxBadPackets is how many packets in a row may be none before the track

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
@@ -36,9 +37,19 @@ type Frame struct {
 	Lost int
 }
 
+// KeyFrameRequester is a Track that can ask its sender for a key frame. The
+// sender need not comply.
+type KeyFrameRequester interface {
+	RequestKeyFrame() error
+}
+
+// keyFrameInterval is how often a Reader asks for a key frame at most.
+const keyFrameInterval = 500 * time.Millisecond
+
 // Reader puts the frames of a track together again: it brings packets into
-// order, drops duplicates and marks losses. It belongs to one goroutine, and
-// the track is read by nobody else.
+// order, drops duplicates and marks losses. While video cannot be decoded for
+// want of a key frame, it asks for one, if the track is a KeyFrameRequester. It
+// belongs to one goroutine, and the track is read by nobody else.
 type Reader struct {
 	track  Track
 	window int
@@ -51,6 +62,9 @@ type Reader struct {
 	lost  int
 	cur   []byte // the frame being put together, nil: none
 	curTS uint32
+
+	decodable bool // every frame since a key frame has come
+	asked     time.Time
 }
 
 // NewReader reads frames of a track whose codec is Opus or VP8.
@@ -125,8 +139,18 @@ func (r *Reader) pop() (*rtp.Packet, bool) {
 		r.next++
 		r.lost++
 	}
-	r.cur = nil
+	r.cur, r.decodable = nil, false
 	return r.pop()
+}
+
+// ask asks for a key frame, if one is needed.
+func (r *Reader) ask() {
+	k, ok := r.track.(KeyFrameRequester)
+	if !ok || r.decodable || time.Since(r.asked) < keyFrameInterval {
+		return
+	}
+	r.asked = time.Now()
+	_ = k.RequestKeyFrame() // the next one comes anyway, only later
 }
 
 // take adds a packet and returns the frame that it completes.
@@ -159,6 +183,8 @@ func (r *Reader) take(p *rtp.Packet) (Frame, bool) {
 	f := r.frame(r.cur, r.curTS)
 	f.Key = f.Data[0]&1 == 0 // RFC 6386, section 9.1
 	r.cur = nil
+	r.decodable = r.decodable || f.Key
+	r.ask()
 	return f, true
 }
 

@@ -177,6 +177,47 @@ func TestReaderVP8(t *testing.T) {
 	}
 }
 
+// asked is a track that counts requests for a key frame.
+type asked struct {
+	*packets
+	n int
+}
+
+func (a *asked) RequestKeyFrame() error { a.n++; return nil }
+
+func TestReaderAsksForKeyFrame(t *testing.T) {
+	t.Parallel()
+	key, delta := []byte{0x10, 2, 3}, []byte{0x11, 5, 6}
+	for _, tt := range []struct {
+		name   string
+		frames [][]byte
+		cut    int // packet that is lost, -1: none
+		want   int
+	}{
+		{"from a key frame", [][]byte{key, delta, delta}, -1, 0},
+		{"from the middle", [][]byte{delta, delta, delta}, -1, 1}, // not for each of them
+		{"after a loss", [][]byte{key, delta, delta, delta}, 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			track := &asked{packets: vp8(tt.frames...)}
+			if tt.cut >= 0 {
+				track.list = slices.Delete(track.list, tt.cut, tt.cut+1)
+			}
+			r, err := NewReader(track)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for err == nil {
+				_, err = r.Next()
+			}
+			if track.n != tt.want {
+				t.Errorf("asked %d times, want %d", track.n, tt.want)
+			}
+		})
+	}
+}
+
 func TestReaderUnknownCodec(t *testing.T) {
 	t.Parallel()
 	if _, err := NewReader(&packets{codec: "av1"}); err == nil {

@@ -63,7 +63,7 @@ func (p *party) enter(t *testing.T, name string) *participant {
 	a := p.connect(t, name)
 	p.members = append(p.members, a.member)
 	for _, o := range p.all {
-		o.conn.SetMembers(p.members)
+		o.Conn.SetMembers(p.members)
 	}
 	return a
 }
@@ -78,8 +78,7 @@ func (p *party) connect(t *testing.T, name string) *participant {
 	if err != nil {
 		t.Fatalf("%s cannot connect: %v", name, err)
 	}
-	a := observe(t, name, conn)
-	a.member = matrixrtc.Member{Membership: params.Self}
+	a := &participant{Observe(t, name, conn), matrixrtc.Member{Membership: params.Self}}
 	p.all = append(p.all, a)
 	conn.SetMembers(p.members)
 	return a
@@ -103,11 +102,11 @@ func testMembers(t *testing.T, p *party) {
 			if a == o {
 				want = 0
 			}
-			if n := a.count(func(e media.Event) bool {
+			if n := a.Count(func(e media.Event) bool {
 				j, ok := e.(media.PeerJoined)
 				return ok && isMember(j.Peer, o)
 			}); n != want {
-				t.Errorf("%s was told %d times that %s joined, want %d", a.name, n, o.name, want)
+				t.Errorf("%s was told %d times that %s joined, want %d", a.Name, n, o.Name, want)
 			}
 		}
 	}
@@ -118,17 +117,17 @@ func testStranger(t *testing.T, p *party) {
 	carol := p.connect(t, "carol")
 	bob := p.enter(t, "bob")
 	alice.sees(bob) // who came later
-	if n := alice.count(func(e media.Event) bool { return !concerns(e, bob) }); n != 0 {
-		t.Fatalf("a stranger that publishes nothing is visible: %s", alice.story())
+	if n := alice.Count(func(e media.Event) bool { return !concerns(e, bob) }); n != 0 {
+		t.Fatalf("a stranger that publishes nothing is visible: %s", alice.Story())
 	}
 	carol.publish(samples.Tone(true))
-	track := alice.track(media.Audio)
+	track := alice.Track(media.Audio)
 	if m := track.Peer().Member; m != nil {
 		t.Errorf("the stranger's track is said to be of %v", *m)
 	}
-	alice.conn.SetMembers(append(slices.Clone(p.members), carol.member))
+	alice.Conn.SetMembers(append(slices.Clone(p.members), carol.member))
 	Eventually(t, wait, "alice recognises carol's track", func() (bool, string) {
-		return isMember(track.Peer(), carol), alice.story()
+		return isMember(track.Peer(), carol), alice.Story()
 	})
 	alice.sees(carol)
 }
@@ -138,7 +137,7 @@ func testMedia(t *testing.T, p *party) {
 	for _, source := range []func(bool) media.Source{samples.Tone, samples.Picture} {
 		src := source(true)
 		pub := alice.publish(src)
-		track := bob.track(src.Kind())
+		track := bob.Track(src.Kind())
 		if got, want := fmt.Sprint(track.Kind(), track.Codec(), track.Purpose()), fmt.Sprint(src.Kind(), src.Codec(), src.Purpose()); got != want {
 			t.Errorf("track is %s, published was %s", got, want)
 		}
@@ -157,7 +156,7 @@ func testLate(t *testing.T, p *party) {
 	pub := alice.publish(samples.Picture(true))
 	Eventually(t, wait, "alice sends", func() (bool, string) { return pub.Sent() > 5, fmt.Sprint(pub.Sent(), " sent") })
 	bob := p.enter(t, "bob")
-	bob.receives(bob.track(media.Video), samples.Picture(false), 20)
+	bob.receives(bob.Track(media.Video), samples.Picture(false), 20)
 }
 
 func testEnd(t *testing.T, p *party) {
@@ -168,13 +167,13 @@ func testEnd(t *testing.T, p *party) {
 		t.Fatal(err)
 	}
 	pub := alice.publish(src)
-	track := bob.track(media.Audio)
+	track := bob.Track(media.Audio)
 	drained := drain(track)
 	within(t, pub.Done(), "the publication ends with its source")
 	if err := pub.Err(); err != nil || pub.Sent() != len(want) {
 		t.Errorf("ended with %v after %d samples, want no error and %d", err, pub.Sent(), len(want))
 	}
-	bob.told("that the track ended", func(e media.Event) bool {
+	bob.Told("that the track ended", func(e media.Event) bool {
 		ended, ok := e.(media.TrackEnded)
 		return ok && ended.Track == track
 	})
@@ -187,7 +186,7 @@ func testEnd(t *testing.T, p *party) {
 func testUnpublish(t *testing.T, p *party) {
 	alice, bob := p.enter(t, "alice"), p.enter(t, "bob")
 	pub := alice.publish(samples.Picture(true))
-	track := bob.track(media.Video)
+	track := bob.Track(media.Video)
 	drained := drain(track)
 	for range 2 {
 		if err := pub.Close(); err != nil {
@@ -196,16 +195,16 @@ func testUnpublish(t *testing.T, p *party) {
 	}
 	within(t, pub.Done(), "the publication ends")
 	within(t, drained, "reading the track ends")
-	bob.told("that the track ended", func(e media.Event) bool {
+	bob.Told("that the track ended", func(e media.Event) bool {
 		ended, ok := e.(media.TrackEnded)
 		return ok && ended.Track == track
 	})
 	// The same kind can be published again, and is another track.
 	alice.publish(samples.Picture(true))
 	Eventually(t, wait, "bob sees the second track", func() (bool, string) {
-		return len(bob.tracks(media.Video)) == 2, bob.story()
+		return len(bob.Tracks(media.Video)) == 2, bob.Story()
 	})
-	bob.receives(bob.tracks(media.Video)[1], samples.Picture(false), 10)
+	bob.receives(bob.Tracks(media.Video)[1], samples.Picture(false), 10)
 }
 
 func testMessages(t *testing.T, p *party) {
@@ -222,20 +221,20 @@ func testMessages(t *testing.T, p *party) {
 	}
 	alice.send(media.Message{Reliable: true, Data: big})
 	for _, a := range []*participant{bob, carol} {
-		got := a.messages(n + 1)
+		got := a.Messages(n + 1)
 		for i, m := range got[:n] {
 			if string(m.Data) != fmt.Sprint(i) || m.Topic != "counting" || !isMember(m.From, alice) {
-				t.Fatalf("%s: message %d is %q on %q from %+v", a.name, i, m.Data, m.Topic, m.From)
+				t.Fatalf("%s: message %d is %q on %q from %+v", a.Name, i, m.Data, m.Topic, m.From)
 			}
 		}
 		if last := got[n]; !slices.Equal(last.Data, big) || last.Topic != "" {
-			t.Errorf("%s: the big message has %d bytes, topic %q", a.name, len(last.Data), last.Topic)
+			t.Errorf("%s: the big message has %d bytes, topic %q", a.Name, len(last.Data), last.Topic)
 		}
 	}
 	// A message that is not reliable may be lost, but not every one.
 	Eventually(t, wait, "an unreliable message arrives", func() (bool, string) {
 		alice.send(media.Message{Topic: "maybe", Data: []byte("x")})
-		return bob.count(func(e media.Event) bool {
+		return bob.Count(func(e media.Event) bool {
 			m, ok := e.(media.MessageReceived)
 			return ok && m.Message.Topic == "maybe" && string(m.Message.Data) == "x"
 		}) > 0, "none"
@@ -248,18 +247,18 @@ func testMessageToOne(t *testing.T, p *party) {
 	alice.sees(carol)
 	alice.send(media.Message{To: []matrixrtc.MemberKey{bob.key()}, Reliable: true, Data: []byte("for bob")})
 	alice.send(media.Message{Reliable: true, Data: []byte("for all")})
-	if got := bob.messages(2); string(got[0].Data) != "for bob" || string(got[1].Data) != "for all" {
+	if got := bob.Messages(2); string(got[0].Data) != "for bob" || string(got[1].Data) != "for all" {
 		t.Errorf("bob received %q, %q", got[0].Data, got[1].Data)
 	}
-	if got := carol.messages(1); string(got[0].Data) != "for all" {
+	if got := carol.Messages(1); string(got[0].Data) != "for all" {
 		t.Errorf("carol received %q", got[0].Data)
 	}
 	nobody := matrixrtc.MemberKey{User: userOf("nobody"), Device: "NONE"}
-	if err := alice.conn.Send(t.Context(), media.Message{To: []matrixrtc.MemberKey{nobody}, Reliable: true, Data: []byte("?")}); err == nil {
+	if err := alice.Conn.Send(t.Context(), media.Message{To: []matrixrtc.MemberKey{nobody}, Reliable: true, Data: []byte("?")}); err == nil {
 		t.Error("no error for a message to somebody who is not there")
 	}
 	alice.send(media.Message{Reliable: true, Data: []byte("last")})
-	if got := carol.messages(2); string(got[1].Data) != "last" {
+	if got := carol.Messages(2); string(got[1].Data) != "last" {
 		t.Errorf("carol received %q: a message to nobody went to all", got[1].Data)
 	}
 }
@@ -267,11 +266,11 @@ func testMessageToOne(t *testing.T, p *party) {
 func testLeave(t *testing.T, p *party) {
 	alice, bob := p.enter(t, "alice"), p.enter(t, "bob")
 	bob.publish(samples.Tone(true))
-	drained := drain(alice.track(media.Audio))
-	if err := bob.conn.Close(); err != nil {
+	drained := drain(alice.Track(media.Audio))
+	if err := bob.Conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	alice.told("that bob left", func(e media.Event) bool {
+	alice.Told("that bob left", func(e media.Event) bool {
 		left, ok := e.(media.PeerLeft)
 		return ok && isMember(left.Peer, bob)
 	})
@@ -282,22 +281,22 @@ func testClose(t *testing.T, p *party) {
 	alice, bob := p.enter(t, "alice"), p.enter(t, "bob")
 	bob.publish(samples.Tone(true))
 	pub := alice.publish(samples.Tone(true))
-	drained := drain(alice.track(media.Audio))
+	drained := drain(alice.Track(media.Audio))
 	for range 2 {
-		if err := alice.conn.Close(); err != nil {
+		if err := alice.Conn.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	within(t, alice.closed, "Events is closed")
+	within(t, alice.Closed, "Events is closed")
 	within(t, pub.Done(), "the publication ends")
 	within(t, drained, "reading the track ends")
-	if _, err := alice.conn.Publish(t.Context(), samples.Tone(true)); !errors.Is(err, media.ErrClosed) {
+	if _, err := alice.Conn.Publish(t.Context(), samples.Tone(true)); !errors.Is(err, media.ErrClosed) {
 		t.Errorf("Publish after Close: %v, want ErrClosed", err)
 	}
-	if err := alice.conn.Send(t.Context(), media.Message{Data: []byte("x")}); !errors.Is(err, media.ErrClosed) {
+	if err := alice.Conn.Send(t.Context(), media.Message{Data: []byte("x")}); !errors.Is(err, media.ErrClosed) {
 		t.Errorf("Send after Close: %v, want ErrClosed", err)
 	}
-	alice.conn.SetMembers(nil) // harmless
+	alice.Conn.SetMembers(nil) // harmless
 }
 
 func testCloseUnread(t *testing.T, p *party) {
@@ -352,9 +351,9 @@ func testListenOnly(t *testing.T, p *party) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob := observe(t, "bob", conn)
+	bob := &participant{Observe(t, "bob", conn), matrixrtc.Member{Membership: params.Self}}
 	conn.SetMembers(p.members)
-	bob.receives(bob.track(media.Audio), samples.Tone(false), 20)
+	bob.receives(bob.Track(media.Audio), samples.Tone(false), 20)
 	if _, err := conn.Publish(t.Context(), samples.Tone(true)); !errors.Is(err, media.ErrCannotPublish) {
 		t.Errorf("Publish: %v, want ErrCannotPublish", err)
 	}

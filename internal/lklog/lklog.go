@@ -10,10 +10,10 @@ package lklog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/livekit/protocol/logger"
@@ -53,7 +53,8 @@ type adapter struct {
 var _ logger.Logger = adapter{}
 
 func (a adapter) log(level slog.Level, msg string, err error, kv []any) {
-	if errors.Is(err, context.Canceled) {
+	// Not errors.Is: behind LiveKit's RPC there is only the text.
+	if err != nil && strings.HasSuffix(err.Error(), context.Canceled.Error()) {
 		level = slog.LevelDebug
 	}
 	if !a.sink.Enabled(a.name, level) {
