@@ -254,6 +254,9 @@ func (r *Room) tell(changes []matrixrtc.Change) {
 
 // changed tells of changes and lets the calls act on them.
 func (r *Room) changed(changes []matrixrtc.Change, now time.Time) {
+	if len(changes) == 0 {
+		return
+	}
 	r.tell(changes)
 	for _, c := range slices.Clone(r.calls) {
 		c.observe(changes, now)

@@ -73,7 +73,7 @@ func TestHomeserverDownForLong(t *testing.T) {
 		time.Sleep(time.Minute)
 		const why = ": no refresh of the membership reached the homeserver in time: the homeserver cannot be reached"
 		if d := cmp.Diff([]string{
-			"6s note: the homeserver cannot be reached", "16.25s own at_risk" + why, "20s own lost" + why,
+			"6s note: the homeserver cannot be reached", "16.25s own at_risk: the homeserver cannot be reached", "20s own lost" + why,
 			"1m0s note", "1m0s own rejoined",
 		}, only(ann.story(true), "own", "note")); d != "" {
 			t.Errorf("ann was told (-want +got):\n%s", d)
@@ -382,6 +382,27 @@ func TestLeaveOutlivesAnOutage(t *testing.T) {
 		bob.wantMembers("")
 		if d := time.Since(w.zero); d < time.Minute || d > 2*time.Minute {
 			t.Errorf("left after %v", d)
+		}
+	})
+}
+
+func TestHomeserverHangs(t *testing.T) {
+	bubble(t, "ann bob", func(t *testing.T, w *world) {
+		ann, bob := w.enter("ann", nil), w.enter("bob", nil)
+		w.hs.Delay(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		o := short()
+		o.Transports = []matrixrtc.Transport{rtctest.SFU("a")}
+		_, err := ann.room.Join(ctx, o)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not answer in time") {
+			t.Errorf("Join: %v", err)
+		}
+		w.hs.Delay(0)
+		time.Sleep(time.Minute)
+		bob.wantMembers("")
+		if e, ok := w.hs.State(w.room, matrixrtc.TypeCallMember, "_@ann:hs.test_ANN_m.call"); !ok || string(e.Content) != "{}" {
+			t.Errorf("the leave is missing: %s", e.Content)
 		}
 	})
 }

@@ -107,6 +107,9 @@ const (
 	Left     State = "left"     // over
 )
 
+// errWaiting is why a membership is at risk although nothing has failed yet.
+var errWaiting = errors.New("the homeserver has not answered yet")
+
 // Why a membership ended although nobody asked to leave.
 var (
 	// ErrExpired: it ran out because no refresh reached the homeserver.

@@ -195,7 +195,11 @@ func (k *Keeper) clock(now time.Time) {
 			}
 			k.lose(now, orExpired(k.last))
 		case k.state != AtRisk && !now.Before(k.until.Add(-k.atRisk)):
-			k.to(AtRisk, now, orExpired(k.last))
+			err := k.last
+			if err == nil {
+				err = errWaiting
+			}
+			k.to(AtRisk, now, err)
 		}
 	}
 	if k.state != Left && k.flight == nil && !k.next.IsZero() && !now.Before(k.next) {
