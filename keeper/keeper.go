@@ -139,10 +139,6 @@ func (k *Keeper) State() State { return k.state }
 // homeserver has accepted it.
 func (k *Keeper) Membership() *matrixrtc.Membership { return k.stated }
 
-// Until is when the membership ends unless it is refreshed, zero if none was
-// accepted.
-func (k *Keeper) Until() time.Time { return k.until }
-
 // Step takes an input and returns what to do about it, in this order.
 func (k *Keeper) Step(in Input, now time.Time) []Effect {
 	k.out = nil
