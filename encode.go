@@ -114,7 +114,7 @@ func (w *stateWriter) lifetime() {
 	if m.CreatedStated {
 		w.number("created_ts", m.Created.UnixMilli())
 	}
-	if m.Lifetime > 0 {
+	if m.Lifetime > 0 || !m.Expires.IsZero() { // neither: the reader's default
 		w.number("expires", m.Lifetime.Milliseconds())
 	}
 }

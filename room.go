@@ -136,10 +136,11 @@ func (r *Room) Apply(b Batch, now time.Time) []Change {
 	f := fold{Room: r, now: now}
 	done := r.alreadyDone(b)
 	f.whole(b, done)
-	for i := range b.Sticky {
-		f.event(&b.Sticky[i])
-	}
-	f.judgeTouched()
+	f.inOne(func() {
+		for i := range b.Sticky {
+			f.event(&b.Sticky[i])
+		}
+	})
 	for i := range b.Events {
 		e := &b.Events[i]
 		if e.IsState() && done[stateRef{e.Type, *e.StateKey}] {

@@ -12,7 +12,7 @@ import (
 type fold struct {
 	*Room
 	now     time.Time
-	asOne   bool // a whole state is coming in: its inner order means nothing
+	asOne   bool // see inOne
 	changes []Change
 	touched []*seat
 	notes   []note
@@ -34,20 +34,27 @@ func (f *fold) at(t time.Time) Moment { return Moment{At: t, Seen: f.now} }
 // whole applies the batch's state as one step: nothing is judged before all of
 // it is in, so that the order of the list does not matter.
 func (f *fold) whole(b Batch, done map[stateRef]bool) {
-	f.asOne = true
-	if b.Complete {
-		f.dropAbsent(b)
-	}
-	for i := range b.State {
-		e := &b.State[i]
-		if e.IsState() && done[stateRef{e.Type, *e.StateKey}] {
-			continue
+	f.inOne(func() {
+		if b.Complete {
+			f.dropAbsent(b)
 		}
-		f.event(e)
-	}
-	if b.Left {
-		f.leftRoom()
-	}
+		for i := range b.State {
+			e := &b.State[i]
+			if e.IsState() && done[stateRef{e.Type, *e.StateKey}] {
+				continue
+			}
+			f.event(e)
+		}
+		if b.Left {
+			f.leftRoom()
+		}
+	})
+}
+
+// inOne runs a step whose inner order means nothing.
+func (f *fold) inOne(step func()) {
+	f.asOne = true
+	step()
 	f.judgeTouched()
 	f.asOne = false
 }
@@ -243,22 +250,13 @@ func (f *fold) roomMember(e *Event) {
 		p.presence = presenceJoined
 	}
 	if p.presence != was {
-		f.touchPerson(p, f.opening(e.Origin, p.presence == presenceJoined))
+		f.touchPerson(p, e.Origin)
 	}
 	if first && f.opts.Unknown == UnknownByFile {
 		for _, p := range f.people {
 			f.touchPerson(p, e.Origin)
 		}
 	}
-}
-
-// opening is the time of an event that lets members count. In a whole state
-// its place among the others is not known, and it counts as having been there.
-func (f *fold) opening(at time.Time, opens bool) time.Time {
-	if f.asOne && opens {
-		return time.Time{}
-	}
-	return at
 }
 
 func (f *fold) person(id UserID) *person {
@@ -282,8 +280,12 @@ func (r *Room) present(p *person) bool {
 }
 
 func (f *fold) touchPerson(p *person, at time.Time) {
+	cause := CauseLeftRoom
+	if f.present(p) {
+		cause = ""
+	}
 	for k := range p.claims {
-		f.touch(k.seat, CauseLeftRoom, at)
+		f.touch(k.seat, cause, at)
 	}
 }
 
@@ -337,9 +339,12 @@ func (f *fold) touch(s *seat, cause Cause, at time.Time) {
 		f.touched = append(f.touched, s)
 	}
 	// The first cause is what ended the membership; what follows in the same
-	// step only settles who comes next.
-	if s.touched.cause == "" {
-		s.touched.cause, s.touched.at = cause, at
+	// step only settles who comes next. Where the order of a step means nothing,
+	// the earliest is the first.
+	old := s.touched
+	earlier := f.asOne && cause != "" && cmp.Or(at.Compare(old.at), cmp.Compare(cause, old.cause)) < 0
+	if old.cause == "" || earlier {
+		old.cause, old.at = cause, at
 	}
 }
 

@@ -196,7 +196,10 @@ func (f *fold) judge(s *seat) verdict {
 	}
 	// What was said before counts from the moment that lets it count: the
 	// sender came back, the slot was opened, a newer dialect fell silent.
-	v := verdict{seat: s, before: before, began: later(k.cell.origin, s.touched.at)}
+	v := verdict{seat: s, before: before, began: k.cell.origin}
+	if !f.asOne {
+		v.began = later(v.began, s.touched.at)
+	}
 	v.after = &Member{Membership: k.m, Since: k.m.Created}
 	if before == nil {
 		if v.began.After(k.cell.origin) || s.ended.After(v.after.Since) {

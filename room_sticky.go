@@ -241,9 +241,13 @@ func (f *fold) setSlot(id SlotID, state slotState, at time.Time) {
 	case !is.open && (was.open || !was.present):
 		f.note("slot "+string(id), SlotClosed{f.at(at), key})
 	}
+	cause := CauseSlotClosed
+	if is.open {
+		cause = ""
+	}
 	if s := f.sessions[key.Slot]; s != nil {
 		for _, seat := range s.seats {
-			f.touch(seat, CauseSlotClosed, f.opening(at, is.open))
+			f.touch(seat, cause, at)
 		}
 	}
 }

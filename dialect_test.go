@@ -1,0 +1,288 @@
+package matrixrtc_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/matrixrtc-go/matrixrtc"
+)
+
+func stateEvent(typ, key, sender, content string) Event {
+	return Event{Room: "!r:x", ID: "$e", Type: typ, StateKey: &key, Sender: UserID(sender), Origin: zero, Content: []byte(content)}
+}
+
+func fields(ps []Problem) string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, p.Field)
+	}
+	return strings.Join(out, " ")
+}
+
+// TestDraftReadsEverySpelling: the statements of the draft about one event, and
+// rulings R-DRAFT-1 to R-DRAFT-10 and R-KEY-1 to R-KEY-3.
+func TestDraftReadsEverySpelling(t *testing.T) {
+	t.Parallel()
+	const foci = `,"focus_active":{"type":"livekit"},"foci_preferred":[]`
+	for _, c := range []struct {
+		name, key, content   string
+		slot, device, remark string // slot "" is a leave
+	}{
+		{"non-empty well formed is a join", "_@u:x_D", `{"m.application":"m.call","m.call_id":""` + foci + `}`, "m.call#ROOM", "D", ""},
+		{"empty is a leave", "_@u:x_D", `{}`, "", "", ""},
+		{"a reason alone is a leave", "_@u:x_D", `{"leave_reason":{"code":"lost"}}`, "", "", ""},
+		{"plain names", "_@u:x_D", `{"application":"a.b","call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"one of each", "_@u:x_D", `{"m.application":"a.b","call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"the prefixed name wins", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","call_id":"2"` + foci + `}`, "a.b#1", "D", "call_id"},
+		{"an object m is not looked into", "_@u:x_D", `{"m":{"application":"a.b","call_id":"1"}}`, "", "", ""},
+		{"call id missing", "_@u:x_D", `{"m.application":"a.b"` + foci + `}`, "", "", "m.call_id"},
+		{"application of the wrong type", "_@u:x_D", `{"m.application":{"type":"a.b"},"m.call_id":""` + foci + `}`, "", "", "m.application"},
+		{"every problem is listed", "_@v:x_D", `{"m.application":"","m.call_id":7}`, "", "", "m.application m.call_id state_key"},
+		{"device in the content first", "_@u:x_KEY", `{"m.application":"a.b","m.call_id":"1","device_id":"D"` + foci + `}`, "a.b#1", "D", ""},
+		{"device with underscores", "_@u_v:x_D_E", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D_E", ""},
+		{"owned key of MSC3757", "@u:x_D", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"the draft's array key as a string", `["@u:x","D"]`, `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"an array key of somebody else", `["@v:x","D"]`, `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "state_key"},
+		{"a key that only begins alike", "_@u:xy_D", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "state_key"},
+		{"no focus", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1"}`, "a.b#1", "D", "focus_active"},
+		{"good entries of a list stay", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","focus_active":{"type":"x"},"foci_preferred":[1,{"type":"y"},{}]}`, "a.b#1", "D", "foci_preferred[0] foci_preferred[2]"},
+		{"a key twice", "_@u:x_D", `{"m.call_id":"1","m.call_id":"2","m.application":"a.b"` + foci + `}`, "a.b#2", "D", "m.call_id"},
+		{"keys in another case are other keys", "_@u:x_D", `{"M.Application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "m.application"},
+		{"the form of late 2024", "_@u:x_D", `{"session":{"application":"a.b","id":"1"},"member":{"device_id":"D2"}` + foci + `}`, "a.b#1", "D2", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			sender := "@u:x"
+			if strings.Contains(c.key, "u_v") {
+				sender = "@u_v:x"
+			}
+			e := stateEvent(TypeMember, c.key, sender, c.content)
+			if !Draft.Reads(&e) {
+				t.Fatal("the draft does not read it")
+			}
+			claim := Draft.Decode(&e)
+			if got := fields(claim.Problems); got != c.remark {
+				t.Errorf("problems with %q, want %q", got, c.remark)
+			}
+			if c.slot == "" {
+				if !claim.Left || len(claim.Members) > 0 {
+					t.Fatalf("not a leave: %+v", claim)
+				}
+				return
+			}
+			if len(claim.Members) != 1 {
+				t.Fatalf("no member: %+v", claim)
+			}
+			m := claim.Members[0]
+			if string(m.Slot) != c.slot || string(m.Device) != c.device {
+				t.Errorf("slot %q device %q, want %q %q", m.Slot, m.Device, c.slot, c.device)
+			}
+		})
+	}
+}
+
+// TestLifetime: rulings R-DRAFT-10, R-CALL-2, R-TIME-1, R-JSON-2.
+func TestLifetime(t *testing.T) {
+	t.Parallel()
+	at := zero.UnixMilli()
+	for _, c := range []struct {
+		extra            string
+		created, expires time.Duration // after the event
+		stated           bool
+	}{
+		{``, 0, 4 * time.Hour, false},
+		{`,"expires":1000`, 0, time.Second, false},
+		{`,"expires_after":1000`, 0, time.Second, false},
+		{fmt.Sprintf(`,"created_ts":%d,"expires":120000`, at-60000), -time.Minute, time.Minute, true},
+		{fmt.Sprintf(`,"created_ts":%d`, at+5*60000), 5 * time.Minute, 4*time.Hour + 5*time.Minute, true},
+		{fmt.Sprintf(`,"created_ts":%d`, at+5*60000+1), 0, 4 * time.Hour, false},
+		{`,"expires":-5`, 0, 0, false},
+		{`,"expires":1e400`, 0, 100 * 365 * 24 * time.Hour, false},
+		{`,"expires":"soon"`, 0, 4 * time.Hour, false},
+		{`,"expires":1500.9`, 0, 1500 * time.Millisecond, false},
+	} {
+		e := stateEvent(TypeCallMember, "_@u:x_D_m.call", "@u:x",
+			`{"application":"m.call","call_id":"","device_id":"D","focus_active":{"type":"livekit"}`+c.extra+`}`)
+		claim := Call.Decode(&e)
+		if len(claim.Members) != 1 {
+			t.Fatalf("%s: %+v", c.extra, claim)
+		}
+		m := claim.Members[0]
+		if got := m.Created.Sub(zero); got != c.created || m.CreatedStated != c.stated {
+			t.Errorf("%s: created %v stated %v", c.extra, got, m.CreatedStated)
+		}
+		if got := m.Expires.Sub(zero); got != c.expires {
+			t.Errorf("%s: expires %v, want %v", c.extra, got, c.expires)
+		}
+	}
+}
+
+// memberships are valid ones of each dialect that we write, with everything
+// that the dialect can say.
+func memberships() []*Membership {
+	sfu := Transport{Type: "livekit", Raw: []byte(`{"type":"livekit","livekit_service_url":"https://a.example/<&>","x":[1,{"y":null}]}`)}
+	unknown := Transport{Type: "org.example.pigeon", Raw: []byte(`{ "type":"org.example.pigeon", "loft": 3.0 }`)}
+	state := Membership{
+		Room: "!r:x", User: "@u:x", Device: "D_1", Slot: "m.call#ROOM", HasCallID: true, Intent: "video",
+		Application: Application{Type: "m.call", Raw: []byte(`{"type":"m.call","m.call.intent":"video","org.example.map":{"x":1,"y":[2]}}`)},
+		Active:      FocusLiveKit(SelectMultiSFU), Selection: SelectMultiSFU, Transports: []Transport{sfu, unknown},
+		Created: zero, Lifetime: time.Hour, Expires: zero.Add(time.Hour),
+	}
+	draft, call, chess := state, state, state
+	draft.Dialect, call.Dialect = DialectDraft, DialectCall
+	call.Created, call.CreatedStated, call.Expires = zero.Add(-time.Minute), true, zero.Add(59*time.Minute)
+	chess.Dialect, chess.Slot, chess.CallID, chess.Intent = DialectDraft, "org.example.chess#b 7", "b 7", ""
+	chess.Application, chess.Active, chess.Selection = Application{Type: "org.example.chess"}, unknown, ""
+	sticky := Membership{
+		Room: "!r:x", User: "@u:x", Device: "D", Member: "id-1", Slot: "m.call#ROOM", LiteralSlot: "m.call#ROOM", HasCallID: true,
+		Application: Application{Type: "m.call", Raw: []byte(`{"type":"m.call","m.call.intent":"audio","z":"\u00e9"}`)}, Intent: "audio",
+		Transports: []Transport{sfu}, CanSubscribe: []string{"livekit"}, Created: zero, Lifetime: time.Hour,
+	}
+	slot := sticky
+	sticky.Dialect, slot.Dialect = DialectSticky, DialectSlot
+	return []*Membership{&draft, &call, &chess, &sticky, &slot}
+}
+
+var written = map[DialectName]Dialect{DialectDraft: Draft, DialectCall: Call, DialectSticky: Sticky, DialectSlot: Slot}
+
+// TestRoundTrip: what is written reads as what was meant, unknown fields byte
+// for byte, in every kind of room.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, m := range memberships() {
+		for _, version := range []RoomVersion{"10", "12", "org.matrix.msc3757.11"} {
+			d := written[m.Dialect]
+			out, problems := d.Encode(m, version)
+			if len(problems) > 0 {
+				t.Fatalf("%s: %v", m.Dialect, problems)
+			}
+			if !json.Valid(out.Content) {
+				t.Fatalf("%s: not JSON: %s", m.Dialect, out.Content)
+			}
+			if out.StateKey != nil && strings.HasPrefix(*out.StateKey, "@") != (version == "org.matrix.msc3757.11") {
+				t.Errorf("%s in version %s: key %q", m.Dialect, version, *out.StateKey)
+			}
+			got := decoded(t, d, m, out)
+			want := *m
+			want.Key, want.Content, want.Event = got.Key, got.Content, got.Event
+			same(t, got, &want)
+
+			// And a leave is a leave.
+			leave := d.Leave(m, "why", version)
+			e := Event{Type: leave.Type, StateKey: leave.StateKey, Sender: m.User, Content: leave.Content, Sticky: leave.Sticky, Origin: zero}
+			if claim := d.Decode(&e); !claim.Left || len(claim.Problems) > 0 || !d.Reads(&e) {
+				t.Errorf("%s: the leave %s reads as %+v", m.Dialect, leave.Content, claim)
+			}
+		}
+	}
+}
+
+func decoded(t *testing.T, d Dialect, m *Membership, out Outgoing) *Membership {
+	t.Helper()
+	e := Event{Room: m.Room, ID: "$e", Type: out.Type, StateKey: out.StateKey, Sender: m.User, Origin: zero, Content: out.Content, Sticky: out.Sticky}
+	if !d.Reads(&e) {
+		t.Fatalf("%s does not read what it wrote", m.Dialect)
+	}
+	claim := d.Decode(&e)
+	if len(claim.Members) != 1 || len(claim.Problems) > 0 {
+		t.Fatalf("%s: %s reads as %+v", m.Dialect, out.Content, claim)
+	}
+	return claim.Members[0]
+}
+
+func same(t *testing.T, got, want *Membership) {
+	t.Helper()
+	a, _ := json.Marshal(got)
+	b, _ := json.Marshal(want)
+	if !bytes.Equal(a, b) {
+		t.Errorf("read\n%s\nwant\n%s", a, b)
+	}
+	for i, tr := range want.Transports {
+		if !bytes.Equal(got.Transports[i].Raw, tr.Raw) {
+			t.Errorf("transport %d: %s, want %s", i, got.Transports[i].Raw, tr.Raw)
+		}
+	}
+}
+
+// TestEncodeSaysWhatItCannot: nothing is dropped in silence.
+func TestEncodeSaysWhatItCannot(t *testing.T) {
+	t.Parallel()
+	all := memberships()
+	for _, c := range []struct {
+		name    string
+		change  func(m *Membership)
+		problem string
+		made    bool
+	}{
+		{"member id", func(m *Membership) { m.Member = "x" }, "member.id", true},
+		{"can_subscribe", func(m *Membership) { m.CanSubscribe = []string{"livekit"} }, "transports.can_subscribe", true},
+		{"no device", func(m *Membership) { m.Device = "" }, "device_id", false},
+		{"no call id", func(m *Membership) { m.HasCallID = false }, "call_id", false},
+		{"no focus", func(m *Membership) { m.Active = Transport{} }, "focus_active", false},
+		{"key too long", func(m *Membership) { m.Device = DeviceID(strings.Repeat("D", 300)) }, "state_key", false},
+		{"a name that the dialect uses", func(m *Membership) { m.Application.Raw = []byte(`{"type":"m.call","expires":1}`) }, "application.expires", true},
+	} {
+		for _, m := range all[:2] {
+			n := *m
+			c.change(&n)
+			out, problems := written[n.Dialect].Encode(&n, "10")
+			if got := fields(problems); got != c.problem || (out.Content != nil) != c.made {
+				t.Errorf("%s in %s: problems with %q, made %v", c.name, n.Dialect, got, out.Content != nil)
+			}
+		}
+	}
+	for _, d := range []Dialect{Array, Famedly} {
+		if out, problems := d.Encode(all[0], "10"); out.Content != nil || len(problems) != 1 {
+			t.Errorf("%s writes %s", d.Name(), out.Content)
+		}
+	}
+}
+
+// FuzzDecode: no dialect panics on any content, and a membership that a dialect
+// reads without remarks and can write again is the same membership.
+func FuzzDecode(f *testing.F) {
+	for _, m := range memberships() {
+		out, _ := written[m.Dialect].Encode(m, "10")
+		f.Add([]byte(out.Content))
+	}
+	f.Add([]byte(`{"memberships":[{"application":"m.call","call_id":"","device_id":"D","expires":1,"foci_active":[{"type":"mesh"}]}]}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		key := "_@u:x_D_m.call"
+		own := "@u:x"
+		for _, e := range []Event{
+			{Type: TypeMember, StateKey: &key}, {Type: TypeCallMember, StateKey: &key}, {Type: TypeCallMember, StateKey: &own},
+			{Type: TypeFamedlyMember, StateKey: &own}, {Type: TypeMemberUnstable, Sticky: time.Hour},
+		} {
+			e.Room, e.ID, e.Sender, e.Origin, e.Content = "!r:x", "$e", "@u:x", zero, slices.Clone(content)
+			for _, d := range DefaultDialects() {
+				if d.Reads(&e) {
+					again(t, d, d.Decode(&e))
+				}
+			}
+		}
+	})
+}
+
+func again(t *testing.T, d Dialect, claim Claim) {
+	if claim.Left == (len(claim.Members) > 0) {
+		t.Fatalf("%s: left %v with %d members", d.Name(), claim.Left, len(claim.Members))
+	}
+	if len(claim.Members) != 1 || len(claim.Problems) > 0 {
+		return
+	}
+	m := claim.Members[0]
+	out, problems := d.Encode(m, "10")
+	if len(problems) > 0 {
+		return
+	}
+	got := decoded(t, d, m, out)
+	if got.MemberKey() != m.MemberKey() || got.SessionKey() != m.SessionKey() || !got.Created.Equal(m.Created) || !got.Expires.Equal(m.Expires) ||
+		got.Intent != m.Intent || len(got.Transports) != len(m.Transports) || !bytes.Equal(got.Active.Raw, m.Active.Raw) {
+		t.Fatalf("%s: %s became %s", d.Name(), m.Content, got.Content)
+	}
+}
