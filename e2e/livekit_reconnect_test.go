@@ -3,6 +3,9 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,6 +133,73 @@ func TestSignallingLost(t *testing.T) {
 	if n := p.bob.Count(func(e media.Event) bool { _, ok := e.(media.TrackEnded); return ok }); n != 0 {
 		t.Errorf("the track ended: %s", p.bob.Story())
 	}
+}
+
+// The SFU vanishes without a word, as after a crash: the SDK tries to resume in
+// vain, and we begin at the authorization service again.
+func TestSFUVanishes(t *testing.T) {
+	site := newMediaSite(t)
+	p := newPair(t, site)
+	if _, err := p.alice.Conn.Publish(t.Context(), samples.Picture(true)); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, p.track(t, media.Video, 0), samples.Picture(false), 5)
+	site.dark.Store(true)
+	site.breakSignalling()
+	for _, o := range []*rtctest.Observer{p.alice, p.bob} {
+		o.Told("that it is reconnecting", isState(media.Reconnecting))
+	}
+	p.bob.Told("that the track ended", func(e media.Event) bool { _, ok := e.(media.TrackEnded); return ok })
+	site.stopSFU() // and with it all rooms
+	site.startSFU()
+	site.dark.Store(false)
+	for _, o := range []*rtctest.Observer{p.alice, p.bob} {
+		o.Told("that it is connected again", isState(media.Connected))
+	}
+	receive(t, p.track(t, media.Video, 1), samples.Picture(false), 20)
+}
+
+// Whatever a connection started ends with it.
+func TestNothingIsLeft(t *testing.T) {
+	site := newMediaSite(t)
+	there := func(room matrixrtc.RoomID, want ...string) {
+		t.Helper()
+		alias := canonical.Hash(string(room), string(matrixrtc.RoomCall))
+		rtctest.Eventually(t, wait, fmt.Sprintf("the SFU has %q", want), func() (bool, string) {
+			list, err := site.sfu.Load().Participants(t.Context(), alias)
+			var got []string
+			for _, p := range list {
+				got = append(got, fmt.Sprintf("%s publishes %d", p.Identity, p.Tracks))
+			}
+			slices.Sort(got)
+			return err == nil && slices.Equal(got, want), fmt.Sprintf("%q, %v", got, err)
+		})
+	}
+	for range 3 {
+		p := newPair(t, site)
+		if _, err := p.alice.Conn.Publish(t.Context(), samples.Picture(true)); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, p.track(t, media.Video, 0), samples.Picture(false), 2)
+		there(p.room, "@alice:example.org:DEVICE publishes 1", "@bob:example.org:DEVICE publishes 0")
+		for _, o := range []*rtctest.Observer{p.alice, p.bob} {
+			if err := o.Conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		there(p.room)
+	}
+	rtctest.Eventually(t, wait, "all goroutines of connections have ended", func() (bool, string) {
+		var left []string
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		for _, g := range strings.Split(string(stacks), "\n\n") {
+			if strings.Contains(g, "matrixrtc/livekit.") || strings.Contains(g, "livekit/server-sdk-go") {
+				left = append(left, g)
+			}
+		}
+		return len(left) == 0, fmt.Sprintf("%d left:\n%s", len(left), strings.Join(left, "\n\n"))
+	})
 }
 
 // The connection gives up where trying again cannot help.

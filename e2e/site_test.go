@@ -31,6 +31,7 @@ type mediaSite struct {
 	port int    // of the SFU's media
 	sfu  atomic.Pointer[sfu.SFU]
 	fail atomic.Int32 // status that the authorization service answers; 0: its own
+	dark atomic.Bool  // signalling does not reach the SFU
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // of the web server, WebSockets included
@@ -104,7 +105,7 @@ func (s *mediaSite) stopSFU() {
 // ServeHTTP lets signalling through to the SFU that runs now.
 func (s *mediaSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	running := s.sfu.Load()
-	if running == nil {
+	if running == nil || s.dark.Load() {
 		http.Error(w, "no SFU", http.StatusBadGateway)
 		return
 	}

@@ -3,8 +3,9 @@
 // received media with what was published (Loop), and suites that every
 // implementation of an interface must pass (Connector).
 //
-// It contains no fake of a part that can be had in earnest, and links neither
-// an SFU nor a homeserver: whoever calls a suite brings them.
+// It also has a homeserver and SFUs in memory, which pass the same suites, for
+// tests in which time is simulated. It links no real SFU or homeserver: whoever
+// calls a suite brings them.
 //
 // Its functions are called from the goroutine of the test, as t.Fatal demands.
 package rtctest
