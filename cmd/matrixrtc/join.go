@@ -9,6 +9,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/samples"
 	"github.com/matrixrtc-go/matrixrtc/media"
@@ -69,10 +70,12 @@ func (c *JoinCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	call, err := room.Join(ctx, c.options(sources))
-	if errors.Is(err, client.ErrEncrypted) {
-		return fmt.Errorf("%s is encrypted, and this program cannot encrypt media yet: anybody who runs the SFU could listen; --clear-media joins all the same: %w", id, err)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, client.ErrEncrypted):
+		return fmt.Errorf("%s is encrypted, and this program cannot encrypt media yet: whoever runs the SFU could listen; --clear-media joins all the same: %w", id, err)
+	case c.Transport == "" && isAny(err, client.ErrNoTransport, homeserver.ErrUnreachable):
+		return fmt.Errorf("%w; --transport URL names one", err)
+	case err != nil:
 		return err
 	}
 	if c.For > 0 {

@@ -83,12 +83,12 @@ func (c *LoginCmd) withPassword(ctx context.Context, a *app, dir accountDir, bas
 	if err != nil {
 		return nil, err
 	}
-	return homeserver.Login(ctx, base, homeserver.Password{User: c.User, Password: password, Device: c.device(dir)}, opts)
+	return homeserver.Login(ctx, base, homeserver.Password{User: c.User, Password: password, Device: c.device(dir, base)}, opts)
 }
 
 // device is the device of an earlier login of the same user, "" if there is
 // none: devices that nobody uses any more would pile up in the user's list.
-func (c *LoginCmd) device(dir accountDir) matrixrtc.DeviceID {
+func (c *LoginCmd) device(dir accountDir, base string) matrixrtc.DeviceID {
 	names := []string{c.Account}
 	if c.Account == "" {
 		names, _ = dir.list()
@@ -99,7 +99,7 @@ func (c *LoginCmd) device(dir accountDir) matrixrtc.DeviceID {
 			continue
 		}
 		local, _, _ := strings.Cut(strings.TrimPrefix(string(creds.UserID), "@"), ":")
-		if string(creds.UserID) == c.User || local == c.User && creds.Homeserver == strings.TrimRight(c.Homeserver, "/") {
+		if string(creds.UserID) == c.User || local == c.User && creds.Homeserver == base {
 			return creds.DeviceID
 		}
 	}

@@ -15,5 +15,8 @@ func main() {
 	// The first Ctrl-C asks a command to finish; the second one ends the
 	// process, because nobody catches it any more.
 	context.AfterFunc(ctx, stop)
+	// Without this a closed pipe would end the process before it could leave a
+	// call. With it the write fails.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}, os.Environ()))
 }

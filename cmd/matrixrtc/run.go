@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
@@ -78,6 +79,9 @@ func run(ctx context.Context, args []string, std streams, env environ) int {
 	if code == exitInterrupted {
 		fmt.Fprintln(a.err, "matrixrtc: interrupted")
 		return code
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return code // nobody reads on, and knows it
 	}
 	fmt.Fprintln(a.err, "matrixrtc:", plain(err))
 	var parse *kong.ParseError

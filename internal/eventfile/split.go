@@ -53,6 +53,9 @@ func (s *splitter) next() (raw []byte, line int, err error) {
 			s.pos++ // byte order mark
 			continue
 		}
+		if s.open && !s.fresh && s.col0 == 0 && s.run() {
+			continue
+		}
 		done, problem := s.step(b)
 		if problem != nil {
 			return nil, problem.Line, problem
@@ -91,6 +94,39 @@ func (s *splitter) fill() error {
 		return &Problem{Line: s.line, Text: "the input ends before its array is closed: it may be cut off"}
 	}
 	return io.EOF
+}
+
+// run takes the bytes of an object up to one that step has to look at: a
+// newline, the end of the object, the limit. It reports whether there were any.
+func (s *splitter) run() bool {
+	part := s.buf[s.pos:min(s.end, s.pos+max(0, s.max-len(s.val)))]
+	depth, str, esc := s.depth, s.str, s.esc
+	n := 0
+scan:
+	for _, b := range part {
+		switch {
+		case b == '\n':
+			break scan
+		case esc:
+			esc = false
+		case b == '"':
+			str = !str
+		case str:
+			esc = b == '\\'
+		case b == '{', b == '[':
+			depth++
+		case b == '}', b == ']':
+			if depth == 1 {
+				break scan
+			}
+			depth--
+		}
+		n++
+	}
+	s.depth, s.str, s.esc = depth, str, esc
+	s.val = append(s.val, part[:n]...)
+	s.pos += n
+	return n > 0
 }
 
 // step takes one byte. It consumes the byte unless it returns a problem and
