@@ -28,7 +28,7 @@ type Role struct {
 	// says so again; zero: the defaults.
 	Expires, Refresh time.Duration
 	// Frame is told each frame that arrives, from one goroutine per track.
-	Frame func(from matrixrtc.MemberKey, kind media.Kind, f media.Frame)
+	Frame func(from matrixrtc.MemberKey, track media.Track, f media.Frame)
 }
 
 // Participant is one user with one device.
@@ -194,7 +194,7 @@ func (p *Participant) readTrack(from matrixrtc.MemberKey, track media.Track) {
 		t.Lost += uint64(f.Lost)
 		p.mu.Unlock()
 		if p.role.Frame != nil {
-			p.role.Frame(from, track.Kind(), f)
+			p.role.Frame(from, track, f)
 		}
 	}
 }

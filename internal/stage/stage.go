@@ -189,6 +189,11 @@ func (s *Stage) Transport() matrixrtc.Transport {
 	return matrixrtc.LiveKitTransport(s.PublicURL()+"/livekit/jwt", string(s.room))
 }
 
+// Send sends an event into the room as the one who made it.
+func (s *Stage) Send(ctx context.Context, out matrixrtc.Outgoing) (matrixrtc.EventID, error) {
+	return s.owner.hs.Send(ctx, s.room, out)
+}
+
 // Sessions are the sessions of the room as the onlooker computes them.
 func (s *Stage) Sessions() []*matrixrtc.Session { return s.onlooker.room.Sessions() }
 

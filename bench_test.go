@@ -1,0 +1,102 @@
+package matrixrtc_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/matrixrtc-go/matrixrtc"
+)
+
+// rawJoin is a membership as deployed clients write it.
+func rawJoin(kind string, i int, ts int64) []byte {
+	user, device := fmt.Sprintf("@user%d.name:example.org", i), fmt.Sprintf("DEVICE%05d", i)
+	foci := `[{"type":"livekit","livekit_service_url":"https://livekit-jwt.example.org","livekit_alias":"!bench:example.org"}]`
+	if kind == "state" {
+		return fmt.Appendf(nil, `{"type":"org.matrix.msc3401.call.member","room_id":"!bench:example.org","sender":%q,"state_key":"_%s_%s_m.call","event_id":"$%039d.%d","origin_server_ts":%d,"content":{"application":"m.call","call_id":"","scope":"m.room","device_id":%q,"expires":14400000,"m.call.intent":"video","focus_active":{"type":"livekit","focus_selection":"oldest_membership"},"foci_preferred":%s,"membershipID":"%s:%s","created_ts":%d},"unsigned":{"age":1234}}`,
+			user, user, device, i, ts%1000, ts, device, foci, user, device, zero.UnixMilli()-int64(i))
+	}
+	return fmt.Appendf(nil, `{"type":"org.matrix.msc4143.rtc.member","room_id":"!bench:example.org","sender":%q,"event_id":"$%039d.%d","origin_server_ts":%d,"msc4354_sticky":{"duration_ms":3600000},"content":{"slot_id":"m.call#ROOM","application":{"type":"m.call","m.call.intent":"video"},"member":{"user_id":%q,"device_id":%q,"id":"m%s"},"transports":{"published":%s,"can_subscribe":["livekit"]},"versions":[],"msc4354_sticky_key":"m%s"},"unsigned":{"age":1234}}`,
+		user, i, ts%1000, ts, user, device, device, foci, device)
+}
+
+func parseOne(tb testing.TB, raw []byte) Event {
+	e, err := ParseEvent(raw, "")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+func roomOf(tb testing.TB, kind string, members int) *Room {
+	r := NewRoom("!bench:example.org", &RoomOptions{Unknown: UnknownJoined})
+	b := Batch{Complete: true}
+	for i := range members {
+		e := parseOne(tb, rawJoin(kind, i, zero.UnixMilli()))
+		if kind == "state" {
+			b.State = append(b.State, e)
+		} else {
+			b.Sticky = append(b.Sticky, e)
+		}
+	}
+	r.Apply(b, zero)
+	if n := r.Session(RoomCall).Devices(); n != members {
+		tb.Fatalf("%d members, want %d", n, members)
+	}
+	return r
+}
+
+// BenchmarkOneMore is one more event in a room of so many members: read from
+// JSON, decoded, folded in. A member refreshes itself.
+func BenchmarkOneMore(b *testing.B) {
+	for _, kind := range []string{"state", "sticky"} {
+		for _, members := range []int{100, 1000, 10000} {
+			b.Run(fmt.Sprintf("%s/%d", kind, members), func(b *testing.B) {
+				r := roomOf(b, kind, members)
+				raws := make([][]byte, 512)
+				for i := range raws {
+					raws[i] = rawJoin(kind, (i*7919)%members, zero.UnixMilli()+1+int64(i))
+				}
+				b.ReportAllocs()
+				n := 0
+				for b.Loop() {
+					e := parseOne(b, raws[n%len(raws)])
+					e.Origin = zero.Add(time.Duration(n) * time.Millisecond / 100)
+					e.ID = EventID(fmt.Sprint(n))
+					if len(r.Apply(Batch{Events: []Event{e}}, zero.Add(time.Second))) > 2 {
+						b.Fatal("more than an update")
+					}
+					n++
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkSessions is 10 000 members from raw JSON to sessions.
+func BenchmarkSessions(b *testing.B) {
+	for _, kind := range []string{"state", "sticky"} {
+		b.Run(kind, func(b *testing.B) {
+			raws := make([][]byte, 10000)
+			for i := range raws {
+				raws[i] = rawJoin(kind, i, zero.UnixMilli())
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				r := NewRoom("!bench:example.org", &RoomOptions{Unknown: UnknownJoined})
+				batch := Batch{Complete: true}
+				for _, raw := range raws {
+					if e := parseOne(b, raw); e.IsState() {
+						batch.State = append(batch.State, e)
+					} else {
+						batch.Sticky = append(batch.Sticky, e)
+					}
+				}
+				r.Apply(batch, zero)
+				if r.Session(RoomCall).Devices() != 10000 {
+					b.Fatal("members are missing")
+				}
+			}
+		})
+	}
+}
