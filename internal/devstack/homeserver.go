@@ -24,6 +24,7 @@ type Homeserver struct {
 	logger           *slog.Logger
 	client           *http.Client
 	log              *tail
+	front            *front
 
 	mu     sync.Mutex // held by whoever starts or ends the child
 	port   int
@@ -45,7 +46,7 @@ func newHomeserver(name, serverName string, dir *dataDir, logger *slog.Logger) *
 // URL is where clients and the authorization service reach the server: plain
 // HTTP on loopback, without a slash at the end. It survives Restart.
 func (hs *Homeserver) URL() string {
-	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(hs.port))
+	return hs.front.url()
 }
 
 // ServerName is the part after the colon of the server's user ids.
@@ -109,6 +110,9 @@ func (hs *Homeserver) Close() error {
 	hs.closed = true
 	hs.end(terminate, 5*time.Second)
 	hs.client.CloseIdleConnections()
+	if hs.front != nil {
+		hs.front.close()
+	}
 	return hs.dir.remove()
 }
 
@@ -122,23 +126,33 @@ func (hs *Homeserver) end(ask func(*exec.Cmd), grace time.Duration) {
 	hs.logger.Debug("homeserver ended", "server", hs.serverName)
 }
 
-// startOnPort starts the child on a port, or on any that is free.
-func (hs *Homeserver) startOnPort(ctx context.Context, port int) error {
+// startOnPort listens on a port, or on any that is free, and starts the child
+// behind it.
+func (hs *Homeserver) startOnPort(ctx context.Context, port int) (err error) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if port != 0 {
-		return hs.start(ctx, port)
+	if hs.front, err = newFront(port); err != nil {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if isAddrInUse(err) {
+			return hs.taken(address)
+		}
+		return fmt.Errorf("starting %s on %s: %w; choose another port", hs.name, address, err)
 	}
-	var err error
+	hs.front.serve()
 	for range 5 { // a port that was free a moment ago may be taken now
 		if port, err = freePort(); err != nil {
 			return fmt.Errorf("looking for a free port: %w", err)
 		}
+		hs.front.child.Store(int32(port))
 		if err = hs.start(ctx, port); !errors.Is(err, ErrPortTaken) {
 			return err
 		}
 	}
 	return err
+}
+
+func (hs *Homeserver) taken(address string) error {
+	return fmt.Errorf("starting %s on %s: %w; end whatever listens there, or choose another port", hs.name, address, ErrPortTaken)
 }
 
 func freePort() (int, error) {
@@ -154,13 +168,10 @@ func freePort() (int, error) {
 func (hs *Homeserver) start(ctx context.Context, port int) error {
 	began := time.Now()
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	taken := func() error {
-		return fmt.Errorf("starting %s on %s: %w; end whatever listens there, or choose another port", hs.name, address, ErrPortTaken)
-	}
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		if isAddrInUse(err) {
-			return taken()
+			return hs.taken(address)
 		}
 		return fmt.Errorf("starting %s on %s: %w; choose another port", hs.name, address, err)
 	}
@@ -172,9 +183,7 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir.path, hs.log, hs.log
 	cmd.WaitDelay = time.Second
 	ownGroup(cmd)
-	if hs.port != port { // fixed once the server is in other hands: URL reads it without a lock
-		hs.port = port
-	}
+	hs.port = port
 	if hs.child, err = startProcess(cmd); err != nil {
 		return fmt.Errorf("starting %s: %w", hs.name, err)
 	}
@@ -183,7 +192,7 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 		hs.child.stop(nil, 0)
 		logs := hs.Logs()
 		if died && portTaken(logs) {
-			return taken()
+			return hs.taken(address)
 		}
 		if logs == "" {
 			return fmt.Errorf("starting %s on %s: %w; it wrote nothing", hs.name, address, err)
