@@ -22,7 +22,7 @@
 // A participant of the SFU is matched against every identity that each member
 // of the session may have there (Membership.Identities). One that matches
 // nobody and publishes nothing is not shown at all: clients listen in under
-// names that no membership states (protocol ruling 12.26). If it publishes it
+// names that no membership states (docs/protocol.md R-ID-2). If it publishes it
 // is shown as a stranger. When it turns out later whose it is, a second
 // PeerJoined says so, and Track.Peer changes with it; PeerLeft still comes
 // once. Messages of somebody who is not shown yet are kept for a while.
