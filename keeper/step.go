@@ -13,7 +13,15 @@ func (k *Keeper) statement(now time.Time) *matrixrtc.Membership {
 	m.Dialect = k.cfg.Dialect.Name()
 	m.Created, m.CreatedStated = now, false
 	m.Lifetime = k.cfg.Lifetime
-	if !k.created.IsZero() && !k.sticky {
+	switch {
+	case k.sticky:
+	case k.created.IsZero():
+		// A first statement says nothing of when it is made. After a crash it
+		// would equal the one that still stands, and servers do not store what
+		// is there already (docs/protocol.md R-SEND-1): the milliseconds of now
+		// tell them apart.
+		m.Lifetime += time.Duration(now.UnixMilli()%1000) * time.Millisecond
+	default:
 		// "expires" counts from created_ts (docs/protocol.md R-CALL-2). A server whose clock
 		// is ahead of ours may have created us in our future.
 		m.Created, m.CreatedStated = k.created, true
@@ -31,7 +39,7 @@ func (k *Keeper) send(now time.Time) {
 	if k.leaving {
 		out := k.cfg.Dialect.Leave(k.stated, k.reason, k.cfg.Version)
 		if k.sticky && out.Sticky == 0 {
-			out.Sticky = k.cfg.Lifetime // all events of a key last as long (protocol.md 6.6)
+			out.Sticky = k.cfg.Lifetime // all events of a key last as long (MSC4354)
 		}
 		k.out = append(k.out, Send{ID: k.ids, Event: out, Timeout: k.timeout})
 		return
