@@ -23,7 +23,8 @@ FUZZTIME ?= 30s
 demo:
 	$(GO) run ./cmd/matrixrtc demo $(ARGS)
 
-test: test-rest test-sfu
+test:
+	@status=0; $(MAKE) --no-print-directory test-rest || status=1; $(MAKE) --no-print-directory test-sfu || status=1; exit $$status
 
 test-rest:
 	$(RACE) -timeout 10m $(TESTFLAGS) $(REST)

@@ -151,11 +151,6 @@ func collect(t *testing.T, c *homeserver.Client, n int) []element {
 	return seen
 }
 
-// lines describes elements, one line each.
-func lines(seen []element) []string {
-	return strings.Split(strings.TrimPrefix(describe(seen), "\n"), "\n")
-}
-
 const room1 = matrixrtc.RoomID("!one:fake.test")
 
 // inRoom is an answer to /sync with one joined room.

@@ -2,7 +2,6 @@ package homeserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -179,13 +178,4 @@ func (c *Client) CreateRoom(ctx context.Context, r NewRoom) (matrixrtc.RoomID, e
 		err = fmt.Errorf("make a room: %w: it names no room", ErrBadAnswer)
 	}
 	return answer.Room, err
-}
-
-// stateContent reads the content of one state event.
-func (c *Client) stateContent(ctx context.Context, room matrixrtc.RoomID, typ, key string) (json.RawMessage, error) {
-	path := []any{"v3", "rooms", room, "state", typ}
-	if key != "" {
-		path = append(path, key)
-	}
-	return c.do(ctx, request{op: "read " + typ + " of " + string(room), method: http.MethodGet, path: path})
 }

@@ -114,7 +114,9 @@ func TestSpecialNetworks(t *testing.T) {
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	answers := map[string]http.HandlerFunc{
-		"redirect":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other?"+r.URL.RawQuery, 302) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/other?"+r.URL.RawQuery, http.StatusFound)
+		},
 		"status":           func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); fmt.Fprint(w, r.URL) },
 		"status 201":       answer(201, `{"sub":"@ann:one.example"}`),
 		"no JSON":          answer(200, `<html>`),
