@@ -211,7 +211,7 @@ func TestMakeTargets(t *testing.T) {
 	t.Parallel()
 	makefile := read(t, "Makefile")
 	for path, text := range files(t, ".md") {
-		for _, m := range regexp.MustCompile("(?m)(?:`|^    |^)make ([a-z-]+)").FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile("(?m)(?:`|^    )make ([a-z-]+)").FindAllStringSubmatch(text, -1) {
 			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).MatchString(makefile) {
 				t.Errorf("%s mentions make %s, and the Makefile has no such target", path, m[1])
 			}
