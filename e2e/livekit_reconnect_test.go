@@ -108,9 +108,17 @@ func TestSFURestart(t *testing.T) {
 	if m := p.bob.Messages(1)[0]; m.Topic != "after" || m.From.Member == nil {
 		t.Errorf("message %+v", m)
 	}
+	// An SFU that shuts down disconnects one participant after the other: who
+	// hears of the other's end before its own may say so, and must then also say
+	// that the other is back.
 	for _, o := range []*rtctest.Observer{p.alice, p.bob} {
-		if n := o.Count(func(e media.Event) bool { _, ok := e.(media.PeerLeft); return ok }); n != 0 {
-			t.Errorf("somebody is said to have left, who has lost the same SFU: %s", o.Story())
+		left := o.Count(func(e media.Event) bool { _, ok := e.(media.PeerLeft); return ok })
+		joined := o.Count(func(e media.Event) bool { _, ok := e.(media.PeerJoined); return ok })
+		// LiveKit announces bob, who publishes nothing, seconds late: alice may
+		// not have heard of him yet.
+		there := joined - left
+		if left > 1 || there < 0 || there > 1 || o == p.bob && there != 1 {
+			t.Errorf("%d times left and %d times joined: %s", left, joined, o.Story())
 		}
 	}
 }
