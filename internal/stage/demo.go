@@ -58,8 +58,8 @@ func (s *Stage) NewDemo(ctx context.Context, say func(string)) (*Demo, error) {
 		into **Participant
 		role Role
 	}{
-		{&d.alice, Role{Name: "alice", Dialect: matrixrtc.Call, Sources: toneAndPicture}},
-		{&d.bob, Role{Name: "bob", Dialect: matrixrtc.Draft, Sources: tone}},
+		{&d.alice, Role{Name: "alice", Dialect: matrixrtc.Call, Intent: "video", Sources: toneAndPicture}},
+		{&d.bob, Role{Name: "bob", Dialect: matrixrtc.Draft, Intent: "video", Sources: tone}},
 		{&d.carol, Role{Name: "carol", Dialect: matrixrtc.Call}},
 		{&d.dora, Role{
 			Name: "dora", Dialect: matrixrtc.Draft, Application: "org.example.chess",

@@ -35,6 +35,7 @@ func look(ctx context.Context, s *Stage) (*onlooker, error) {
 // once: the board wants the room as it stands, and every change.
 func (o *onlooker) run() {
 	defer close(o.done)
+	o.show(nil) // the board has seen the room before anybody joins
 	updates := o.room.Updates()
 	for u := range updates {
 		changes := o.take(nil, u)

@@ -18,6 +18,8 @@ import (
 type Role struct {
 	Name    string
 	Dialect matrixrtc.Dialect
+	// Intent is what it says it means to send: "audio", "video" or "".
+	Intent string
 	// Sources makes what it publishes, anew for every stay.
 	Sources func() []media.Source
 	// Application and Carrier, if set, are an application and a transport that
@@ -116,7 +118,7 @@ func (p *Participant) Join(ctx context.Context) error {
 
 func (p *Participant) options() *client.JoinOptions {
 	o := &client.JoinOptions{
-		Dialect: p.role.Dialect, Expires: p.role.Expires, Refresh: p.role.Refresh,
+		Dialect: p.role.Dialect, Intent: p.role.Intent, Expires: p.role.Expires, Refresh: p.role.Refresh,
 		Transports: []matrixrtc.Transport{p.stage.Transport()},
 	}
 	if p.role.Application != "" {
