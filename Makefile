@@ -21,7 +21,8 @@ FUZZTIME ?= 30s
 .PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench fuzz check
 
 demo:
-	$(GO) run ./cmd/matrixrtc demo $(ARGS)
+	@echo "Building matrixrtc; the first time this takes a few minutes, afterwards seconds."
+	@$(GO) run ./cmd/matrixrtc demo $(ARGS)
 
 test:
 	@status=0; $(MAKE) --no-print-directory test-rest || status=1; $(MAKE) --no-print-directory test-sfu || status=1; exit $$status
