@@ -9,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-
-	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/pagetest"
 	"github.com/matrixrtc-go/matrixrtc/internal/stage"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
@@ -22,17 +19,15 @@ import (
 //
 // MATRIXRTC_PICTURES=DIR keeps a picture of it: docs/status.png is one.
 func TestStatusPage(t *testing.T) {
-	path, err := devstack.Chromium()
-	if err != nil {
-		t.Skip("needs chromium: apt-get install chromium")
-	}
+	chromium := pagetest.Start(t)
 	c := newCall(t)
 	demo, err := c.stage.NewDemo(c.ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.do("everyone joins", demo.Join)
-	page := look(t, path, c.stage.StatusURL())
+	page := &page{t, chromium.Open(t, c.stage.StatusURL(), pagetest.Scheme("light"))}
+	page.Size(1180, 900, 1.5)
 	page.shows(c.stage)
 
 	play := newPlay(t, c.ctx, demo)
@@ -91,60 +86,23 @@ func newPlay(t *testing.T, ctx context.Context, demo *stage.Demo) *play {
 	return p
 }
 
-// browser is one open page.
-type browser struct {
-	t   *testing.T
-	ctx context.Context
+// page is the open status page.
+type page struct {
+	t *testing.T
+	*pagetest.Tab
 }
 
-func look(t *testing.T, path, url string) *browser {
-	t.Helper()
-	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
-	for _, f := range append(devstack.ChromiumFlags(), "hide-scrollbars") {
-		opts = append(opts, chromedp.Flag(f, true))
-	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	light := &emulation.MediaFeature{Name: "prefers-color-scheme", Value: "light"}
-	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{light}})
-		return err
-	}), chromedp.EmulateViewport(1180, 900, chromedp.EmulateScale(1.5)), chromedp.Navigate(url))
-	if err != nil {
-		t.Fatalf("open %s: %v", url, err)
-	}
-	return &browser{t, ctx}
-}
-
-func (b *browser) text() string {
-	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText"))
-	if err != nil {
-		return err.Error()
-	}
-	return text
-}
-
-func (b *browser) until(expression string) {
-	b.t.Helper()
-	rtctest.Eventually(b.t, 60*time.Second, expression, func() (bool, string) {
-		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
-		if err == nil && ok {
-			return true, ""
-		}
-		return false, fmt.Sprintf("%v, and a page that says:\n%s", err, b.text())
-	})
+func (p *page) until(expression string) {
+	p.t.Helper()
+	p.Until(60*time.Second, expression)
 }
 
 // shows waits until the page lists exactly the members that the onlooker
 // computes, each with its dialect and transport.
-func (b *browser) shows(s *stage.Stage) {
-	b.t.Helper()
-	rtctest.Eventually(b.t, 30*time.Second, "the page shows what is true", func() (bool, string) {
-		var rows []string
-		rows, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](
-			`[...document.querySelectorAll('tr.member')].map((n) => n.innerText.replace(/\s+/g, ' '))`))
+func (p *page) shows(s *stage.Stage) {
+	p.t.Helper()
+	rtctest.Eventually(p.t, 30*time.Second, "the page shows what is true", func() (bool, string) {
+		rows, err := pagetest.Try[[]string](p.Tab, `[...document.querySelectorAll('tr.member')].map((n) => n.innerText.replace(/\s+/g, ' '))`)
 		if err != nil {
 			return false, err.Error()
 		}
@@ -167,27 +125,21 @@ func (b *browser) shows(s *stage.Stage) {
 }
 
 // moves waits until the picture has moved by itself.
-func (b *browser) moves() {
-	b.t.Helper()
+func (p *page) moves() {
+	p.t.Helper()
 	const width = `Math.max(...[...document.querySelectorAll('.plot .bar')].map((n) => n.getBoundingClientRect().left))`
-	at, err := chromedp.Run(b.ctx, chromedp.Evaluate[float64](width))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.until(fmt.Sprintf("%s < %f", width, at))
+	at := pagetest.Eval[float64](p.Tab, width)
+	p.until(fmt.Sprintf("%s < %f", width, at))
 }
 
-func (b *browser) picture(name string) {
-	b.t.Helper()
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		b.t.Fatal(err)
-	}
+func (p *page) picture(name string) {
+	p.t.Helper()
+	png := p.Picture()
 	dir := os.Getenv("MATRIXRTC_PICTURES")
 	if dir == "" {
 		return
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
-		b.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 }

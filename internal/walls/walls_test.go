@@ -34,7 +34,8 @@ var importers = map[string][]string{
 	"mesh":                {"cmd/...", "internal/stage", "e2e"},
 	"client":              {"cmd/...", "internal/stage", "internal/follow", "e2e", "examples/..."},
 	"homeserver":          {"cmd/...", "internal/stage", "e2e", "examples/..."},
-	"rtctest":             {"e2e"},
+	"rtctest":             {"e2e", "internal/pagetest"},
+	"internal/pagetest":   {"e2e"},
 	"server":              {"cmd/...", "internal/stage", "e2e"},
 	"server/auth":         {"server", "e2e"},
 	"server/sfu":          {"server", "e2e"},
@@ -45,20 +46,20 @@ var importers = map[string][]string{
 	"internal/eventfile":  {"cmd/..."},
 	"internal/follow":     {"cmd/...", "internal/stage"},
 	"internal/completion": {"cmd/..."},
-	"internal/devstack":   {"internal/stage", "cmd/...", "e2e"},
+	"internal/devstack":   {"internal/pagetest", "internal/stage", "cmd/...", "e2e"},
 	"internal/samples":    {"rtctest", "internal/stage", "cmd/...", "e2e", "examples/..."},
 	"internal/stage":      {"cmd/...", "e2e"},
 }
 
 // testsMayAlso lists what the tests of any package may import beyond that.
-var testsMayAlso = []string{"rtctest", "internal/devstack", "internal/samples", "internal/report"}
+var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack", "internal/samples", "internal/report"}
 
 // thirdParty says who may import a module of somebody else.
 var thirdParty = map[string][]string{
 	"github.com/livekit/livekit-server": {"server/sfu"},
 	"maunium.net/go/mautrix":            {"homeserver"},
 	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu"},
-	"github.com/chromedp":               {},
+	"github.com/chromedp":               {"internal/pagetest"},
 	"github.com/alecthomas/kong":        {"cmd/matrixrtc", "internal/completion"},
 }
 

@@ -14,7 +14,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+
 	"github.com/google/go-cmp/cmp"
+	"github.com/matrixrtc-go/matrixrtc/internal/pagetest"
 
 	"github.com/matrixrtc-go/matrixrtc"
 )
@@ -22,10 +24,10 @@ import (
 // TestPage looks at the page in a browser, at what is true in a real computed
 // room. Every tab checks that the console stays empty.
 func TestPage(t *testing.T) {
-	browser := startBrowser(t)
+	browser := pagetest.Start(t)
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, context.Context)
+		test func(*testing.T, *pagetest.Browser)
 	}{
 		{"members", pageMembers},
 		{"stays", pageStays},
@@ -59,7 +61,7 @@ func (p *tab) want(what, selector string, want ...string) {
 	}
 }
 
-func pageMembers(t *testing.T, browser context.Context) {
+func pageMembers(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	now := time.Now()
 	w := watch(t, b, "!room:x", "Tuesday call")
@@ -99,7 +101,7 @@ func pageMembers(t *testing.T, browser context.Context) {
 }
 
 // pageStays: how a stay ended shows in the class and in the shape of its end.
-func pageStays(t *testing.T, browser context.Context) {
+func pageStays(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	start := time.Now().Add(-40 * time.Second)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
@@ -173,7 +175,7 @@ const barsByUser = `(() => {
 	return out;
 })()`
 
-func pageMoves(t *testing.T, browser context.Context) {
+func pageMoves(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	now := time.Now()
 	w := watch(t, b, "!room:x", "Room")
@@ -204,7 +206,7 @@ func pageMoves(t *testing.T, browser context.Context) {
 	p.until(fmt.Sprintf(`document.querySelector('tr.member [data-since]').innerText !== %q`, since))
 }
 
-func pageCalm(t *testing.T, browser context.Context) {
+func pageCalm(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	showcase(b, time.Now())
 	p := openTab(t, browser, serve(t, b), &emulation.MediaFeature{Name: "prefers-reduced-motion", Value: "reduce"})
@@ -214,7 +216,7 @@ func pageCalm(t *testing.T, browser context.Context) {
 	}
 }
 
-func pageUnknown(t *testing.T, browser context.Context) {
+func pageUnknown(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	w := watch(t, b, "!room:x", "Room")
 	zed := w.person("@zed:x", "LOFT", matrixrtc.DialectDraft)
@@ -236,7 +238,7 @@ func pageUnknown(t *testing.T, browser context.Context) {
 	}
 }
 
-func pageHostile(t *testing.T, browser context.Context) {
+func pageHostile(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(&Options{Site: `<img src=x onerror="window.owned=1">`})
 	now := time.Now()
 	s := newStage(b, "!room:x", "<script>window.owned=2</script>\u202Elive\u202C")
@@ -277,7 +279,7 @@ func pageHostile(t *testing.T, browser context.Context) {
 	}
 }
 
-func pageNotes(t *testing.T, browser context.Context) {
+func pageNotes(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	p := openTab(t, browser, serve(t, b))
 	p.until(`document.querySelector('#empty-title').innerText === 'No room is watched yet'`)
@@ -287,7 +289,7 @@ func pageNotes(t *testing.T, browser context.Context) {
 	p.until(`!document.querySelector('#banners').innerText && document.querySelector('#lately').innerText.includes('over after 1m3')`)
 }
 
-func pageCrowd(t *testing.T, browser context.Context) {
+func pageCrowd(t *testing.T, browser *pagetest.Browser) {
 	b := NewBoard(nil)
 	crowd(b)
 	p := openTab(t, browser, serve(t, b))
@@ -305,7 +307,7 @@ func pageCrowd(t *testing.T, browser context.Context) {
 }
 
 // pageConnection: what is not heard is not drawn.
-func pageConnection(t *testing.T, browser context.Context) {
+func pageConnection(t *testing.T, browser *pagetest.Browser) {
 	listen := func(addr string) (net.Listener, *Board, *http.Server) {
 		ln, err := net.Listen("tcp", addr)
 		if err != nil {
@@ -321,7 +323,7 @@ func pageConnection(t *testing.T, browser context.Context) {
 	ln, b, server := listen("127.0.0.1:0")
 	showcase(b, time.Now())
 	p := openTab(t, browser, "http://"+ln.Addr().String()+"/")
-	p.mayComplain = true
+	p.MayComplain = true
 	p.until(`document.querySelector('#link').innerText === 'live' && document.querySelectorAll('tr.member').length === 5`)
 	b.Close()
 	server.Close()
@@ -338,8 +340,8 @@ func pageConnection(t *testing.T, browser context.Context) {
 	p.until(`document.querySelector('#link').innerText === 'live' && !document.querySelector('#empty').hidden`)
 }
 
-func pageWithoutScript(t *testing.T, browser context.Context) {
-	ctx, cancel := chromedp.NewContext(browser)
+func pageWithoutScript(t *testing.T, browser *pagetest.Browser) {
+	ctx, cancel := chromedp.NewContext(browser.Ctx)
 	defer cancel()
 	url := serve(t, NewBoard(nil))
 	text, err := chromedp.Run(ctx, func(ctx context.Context, target *chromedp.Target) (string, error) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/pagetest"
 )
 
 // TestPictures takes pictures of the page as it stands after a lively minute.
@@ -16,7 +18,7 @@ import (
 //
 //	MATRIXRTC_PICTURES=$PWD/docs go test -run TestPictures/^status$ ./server/web
 func TestPictures(t *testing.T) {
-	browser := startBrowser(t)
+	browser := pagetest.Start(t)
 	dir := os.Getenv("MATRIXRTC_PICTURES")
 	if dir == "" {
 		dir = t.TempDir()
@@ -47,7 +49,7 @@ func TestPictures(t *testing.T) {
 					s.flows(now.Add(time.Duration(i-39)*time.Second), time.Duration(i)*time.Second)
 				}
 			}
-			p := openTab(t, browser, serve(t, b), scheme(c.scheme), &emulation.MediaFeature{Name: "prefers-reduced-motion", Value: "reduce"})
+			p := openTab(t, browser, serve(t, b), pagetest.Scheme(c.scheme), &emulation.MediaFeature{Name: "prefers-reduced-motion", Value: "reduce"})
 			if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(c.width, c.height, chromedp.EmulateScale(c.scale))); err != nil {
 				t.Fatal(err)
 			}
