@@ -26,7 +26,7 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 var importers = map[string][]string{
 	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "examples/..."},
 	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e"},
-	"internal/jsonscan":   {"", "homeserver", "internal/eventfile"},
+	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
 	"media":               {"livekit", "mesh", "client", "rtctest", "internal/samples", "internal/stage", "internal/follow", "cmd/...", "e2e", "examples/..."},
 	"keeper":              {"client"},
