@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,10 +41,13 @@ func (w *world) event() Event {
 	focus := fmt.Sprintf(`,"focus_active":{"type":"livekit","focus_selection":%q},"foci_preferred":[{"type":"livekit","livekit_service_url":"https://%s"}]`,
 		pick(w, SelectOldest, SelectMultiSFU), pick(w, "one", "two"))
 	life := pick(w, "", "", `,"expires":5000`, fmt.Sprintf(`,"expires":20000,"created_ts":%d`, e.Origin.Add(-4*time.Second).UnixMilli()))
-	switch w.IntN(10) {
+	switch w.IntN(13) {
 	case 0:
 		return state(TypeRoomMember, user, fmt.Sprintf(`{"membership":%q}`, pick(w, "join", "join", "join", "leave")))
 	case 1, 2, 3:
+		if w.IntN(12) == 0 {
+			e.Sender = "@c:y" // somebody else's key, most of the time
+		}
 		return state(TypeCallMember, "_"+user+"_"+device+"_m.call", pick(w, `{}`,
 			fmt.Sprintf(`{"application":"m.call","call_id":%q,"device_id":%q%s%s}`, call, device, focus, life),
 			fmt.Sprintf(`{"application":"m.call","call_id":%q,"device_id":%q%s%s}`, call, device, focus, life), `{"application":3}`))
@@ -52,12 +56,30 @@ func (w *world) event() Event {
 			fmt.Sprintf(`{"m.application":"m.call","m.call_id":%q%s%s}`, call, focus, life),
 			fmt.Sprintf(`{"m.application":"org.chess","m.call_id":%q%s%s}`, call, focus, life)))
 	case 6:
-		return state(TypeSlot, "m.call#ROOM", pick(w, `{"status":"open","application":{"type":"m.call"}}`, `{"status":"closed"}`))
+		return state(pick(w, TypeSlot, TypeSlotUnstable), pick(w, "m.call#ROOM", "m.call#ROOM", "m.call#room"),
+			pick(w, `{"status":"open","application":{"type":"m.call"}}`, `{"status":"closed"}`, `{"status":"open","application":{"type":"other"}}`))
+	case 7:
+		entry := func() string {
+			return fmt.Sprintf(`{"application":"m.call","call_id":%q,"device_id":%q,"expires":%d}`, call, pick(w, "D1", "D2"), 1000*(1+w.IntN(20)))
+		}
+		return state(pick(w, TypeCallMember, TypeFamedlyMember), user,
+			pick(w, `{"memberships":[]}`, `{"memberships":[`+entry()+`]}`, `{"memberships":[`+entry()+`,{},`+entry()+`]}`, `{"memberships":5}`))
 	default:
 		id := device + pick(w, "", "'")
-		e.Type, e.Sticky = TypeMemberUnstable, pick(w, 7*time.Second, 30*time.Second)
-		e.Content = []byte(pick(w, fmt.Sprintf(`{"msc4354_sticky_key":%q}`, id),
-			fmt.Sprintf(`{"slot_id":"m.call#ROOM","application":{"type":"m.call"},"member":{"id":%q,"user_id":%q,"device_id":%q},"rtc_transports":[],"msc4354_sticky_key":%q}`, id, user, device, id)))
+		e.Type, e.Sticky = pick(w, TypeMemberUnstable, TypeMemberUnstable, TypeMember), pick(w, 7*time.Second, 30*time.Second)
+		slot := pick(w, "m.call#ROOM", "m.call#ROOM", "m.call#room", "org.chess#")
+		app := slot[:len(slot)-len(slot[strings.IndexByte(slot, '#'):])]
+		e.Encrypted = w.IntN(2) == 0
+		membership, named := "", fmt.Sprintf(`,"user_id":%q,"device_id":%q`, user, device)
+		if w.IntN(3) == 0 {
+			membership = pick(w, `,"membership":"join"`, `,"membership":"join"`, `,"membership":"leave"`, `,"membership":"what"`)
+			named = pick(w, named, "")
+			if e.Encrypted && w.IntN(2) == 0 {
+				e.Device = DeviceID(device)
+			}
+		}
+		join := fmt.Sprintf(`{"slot_id":%q,"application":{"type":%q},"member":{"id":%q%s%s},"rtc_transports":[],"msc4354_sticky_key":%q}`, slot, app, id, named, membership, id)
+		e.Content = []byte(pick(w, fmt.Sprintf(`{"msc4354_sticky_key":%q}`, id), join, join, join, join, strings.Replace(join, "slot_id", "no", 1), `{"application":{}}`))
 		return e
 	}
 }

@@ -61,14 +61,16 @@ type Room struct {
 	people   map[UserID]*person
 	state    map[stateRef]*cell
 	sticky   map[stickyRef]*stickyGroup
-	byEvent  map[EventID]*cell // cells that hold a membership or stick, by event
-	ends     cellHeap          // sticky cells by the end of their stickiness
+	byEvent  map[EventID]*cell // cells that a redaction would change, by event
+	ends     endQueue[*cell]   // sticky cells by the end of their stickiness
 	sessions map[SlotID]*sessionState
 	slots    map[SlotID]*slotState
-	expiry   expiryHeap
+	expiry   endQueue[*candidate] // members of the state dialects by their end
 	redacted redactedSet
 	invalid  map[EventID]*Invalid
-	secrets  map[EventID]time.Time // unreadable sticky events and their end
+	secrets  unreadable
+	ghosts   ghostRing
+	now      time.Time // of the last Apply or Advance
 }
 
 type stateRef struct{ typ, key string }
@@ -79,12 +81,20 @@ type cell struct {
 	sender  UserID
 	origin  time.Time
 	secret  bool // came encrypted
+	gone    bool // redacted
 	size    int  // length of the content, to tell a redacted copy from the original
 	members []*candidate
-	ref     stateRef      // of a state cell
-	group   *stickyGroup  // of a sticky cell
-	ends    time.Time     // of a sticky cell
-	weight  time.Duration // sticky duration
+	ref     stateRef // of a state cell
+	*stuck           // of a sticky cell, else nil
+}
+
+// stuck is what a cell of a sticky event has besides.
+type stuck struct {
+	group  *stickyGroup // nil: taken out of it
+	ends   time.Time
+	weight time.Duration // how long it asked to stick
+	claim  Claim         // what it says if it wins
+	heap   int           // index in Room.ends
 }
 
 // candidate is a membership that may come to sit on a seat.
@@ -93,13 +103,15 @@ type candidate struct {
 	cell  *cell
 	seat  *seat
 	owner *person
-	heap  int // index in the expiry heap, -1 if it is not there
+	heap  int // index in Room.expiry, -1 if it is not there
+	mine  int // index in the owner's claims
 }
 
 // person is what the room knows of one sender.
 type person struct {
 	presence membershipState
-	claims   map[*candidate]struct{}
+	claims   []*candidate // what cells say of this sender, in no order
+	stuck    int          // sticky cells
 }
 
 type membershipState uint8
@@ -116,7 +128,7 @@ func NewRoom(id RoomID, opts *RoomOptions) *Room {
 		id: id, people: map[UserID]*person{}, state: map[stateRef]*cell{},
 		sticky: map[stickyRef]*stickyGroup{}, byEvent: map[EventID]*cell{},
 		sessions: map[SlotID]*sessionState{}, slots: map[SlotID]*slotState{},
-		invalid: map[EventID]*Invalid{}, secrets: map[EventID]time.Time{},
+		invalid: map[EventID]*Invalid{},
 	}
 	if opts != nil {
 		r.opts = *opts
@@ -131,9 +143,16 @@ func NewRoom(id RoomID, opts *RoomOptions) *Room {
 func (r *Room) ID() RoomID { return r.id }
 
 // Apply folds a batch in and returns what changed, in order. Applying the same
-// batch twice changes nothing. now is the caller's time.
+// batch twice changes nothing. now is the caller's time; it may go back
+// (docs/protocol.md R-TIME-3).
 func (r *Room) Apply(b Batch, now time.Time) []Change {
 	f := fold{Room: r, now: now}
+	f.rewind()
+	if b.Left {
+		f.inOne(f.leftRoom)
+		f.expire()
+		return f.changes
+	}
 	done := r.alreadyDone(b)
 	f.whole(b, done)
 	f.inOne(func() {
@@ -156,12 +175,24 @@ func (r *Room) Apply(b Batch, now time.Time) []Change {
 // Advance lets the clock alone work: memberships whose time is over end.
 func (r *Room) Advance(now time.Time) []Change {
 	f := fold{Room: r, now: now}
+	f.rewind()
 	f.expire()
 	return f.changes
 }
 
 // NextExpiry is when Advance has something to do next; ok is false if never.
-func (r *Room) NextExpiry() (at time.Time, ok bool) { return r.expiry.next() }
+// Until then the clock alone changes no session.
+func (r *Room) NextExpiry() (at time.Time, ok bool) {
+	c, sticks := r.ends.first()
+	k, lives := r.expiry.first()
+	switch {
+	case sticks && (!lives || c.ends.Before(k.m.Expires)):
+		return c.ends, true
+	case lives:
+		return k.m.Expires, true
+	}
+	return time.Time{}, false
+}
 
 // alreadyDone finds the state keys whose last event in the batch is what the
 // room holds already: a batch that is applied again must not walk through its
@@ -192,10 +223,13 @@ func (r *Room) alreadyDone(b Batch) map[stateRef]bool {
 }
 
 // same reports whether the cell came from this very event: a redacted event
-// comes back with the same id and other content.
+// comes back with the same id and other content, and then stays redacted.
 func (c *cell) same(e *Event) bool {
-	return c.event == e.ID && c.size == len(e.Content) && e.ID != ""
+	return c.event == e.ID && (c.gone || c.size == len(e.Content)) && e.ID != ""
 }
+
+// sticks reports whether this is a cell of a sticky event.
+func (c *cell) sticks() bool { return c.stuck != nil }
 
 // Sessions lists the sessions with at least one member, sorted by slot.
 func (r *Room) Sessions() []*Session {
@@ -232,8 +266,8 @@ func (r *Room) Invalid() []Invalid {
 // Unreadable lists sticky events that are encrypted and could not be read:
 // they may be memberships.
 func (r *Room) Unreadable() []EventID {
-	list := make([]EventID, 0, len(r.secrets))
-	for id := range r.secrets {
+	list := make([]EventID, 0, len(r.secrets.ends))
+	for id := range r.secrets.ends {
 		list = append(list, id)
 	}
 	slices.Sort(list)

@@ -1,96 +1,137 @@
 package matrixrtc
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 )
 
-// expiryHeap knows which membership ends next by the clock. Each candidate
-// knows its place, so that one that is gone leaves at once.
-type expiryHeap struct{ list []*candidate }
+// ending is what ends by the clock and knows its place in an endQueue.
+type ending[T any] interface {
+	comparable
+	endsBefore(T) bool
+	place() *int // index in the queue, -1 if it is not there
+}
 
-func (h *expiryHeap) push(k *candidate) { heap.Push((*candidates)(h), k) }
+// endQueue knows what ends next. Each element knows its place, so that one
+// that is gone leaves at once.
+type endQueue[T ending[T]] struct{ list []T }
 
-func (h *expiryHeap) remove(k *candidate) {
-	if k.heap >= 0 {
-		heap.Remove((*candidates)(h), k.heap)
+func (q *endQueue[T]) push(x T) { heap.Push((*endHeap[T])(q), x) }
+
+func (q *endQueue[T]) remove(x T) {
+	if i := *x.place(); i >= 0 {
+		heap.Remove((*endHeap[T])(q), i)
 	}
 }
 
-// next is the earliest end.
-func (h *expiryHeap) next() (time.Time, bool) {
-	if len(h.list) == 0 {
-		return time.Time{}, false
+func (q *endQueue[T]) first() (x T, ok bool) {
+	if len(q.list) == 0 {
+		return x, false
 	}
-	return h.list[0].m.Expires, true
+	return q.list[0], true
 }
 
-// pop takes the earliest candidate if its time is over.
-func (h *expiryHeap) pop(now time.Time) (*candidate, bool) {
-	if len(h.list) == 0 || h.list[0].m.Expires.After(now) {
-		return nil, false
-	}
-	return heap.Pop((*candidates)(h)).(*candidate), true
+// endHeap implements heap.Interface, out of the way of endQueue's own verbs.
+type endHeap[T ending[T]] endQueue[T]
+
+func (h *endHeap[T]) Len() int           { return len(h.list) }
+func (h *endHeap[T]) Less(i, j int) bool { return h.list[i].endsBefore(h.list[j]) }
+
+func (h *endHeap[T]) Swap(i, j int) {
+	h.list[i], h.list[j] = h.list[j], h.list[i]
+	*h.list[i].place(), *h.list[j].place() = i, j
 }
 
-// candidates implements heap.Interface, out of the way of expiryHeap's own verbs.
-type candidates expiryHeap
-
-func (c *candidates) Len() int { return len(c.list) }
-
-func (c *candidates) Less(i, j int) bool {
-	a, b := c.list[i].m, c.list[j].m
-	if !a.Expires.Equal(b.Expires) {
-		return a.Expires.Before(b.Expires)
-	}
-	return compareMembers(a, b) < 0 // equal ends leave in total order
+func (h *endHeap[T]) Push(x any) {
+	*x.(T).place() = len(h.list)
+	h.list = append(h.list, x.(T))
 }
 
-func (c *candidates) Swap(i, j int) {
-	c.list[i], c.list[j] = c.list[j], c.list[i]
-	c.list[i].heap, c.list[j].heap = i, j
-}
-
-func (c *candidates) Push(x any) {
-	k := x.(*candidate)
-	k.heap = len(c.list)
-	c.list = append(c.list, k)
-}
-
-func (c *candidates) Pop() any {
-	k := c.list[len(c.list)-1]
-	c.list[len(c.list)-1] = nil
-	c.list = c.list[:len(c.list)-1]
-	k.heap = -1
-	return k
-}
-
-// cellHeap knows which sticky event ends next. Cells that are gone before stay
-// in it until their time: whoever pops one asks whether it still counts.
-type cellHeap struct{ list []*cell }
-
-func (h *cellHeap) push(c *cell) { heap.Push((*cells)(h), c) }
-
-// pop takes the earliest cell if its time is over.
-func (h *cellHeap) pop(now time.Time) (*cell, bool) {
-	if len(h.list) == 0 || h.list[0].ends.After(now) {
-		return nil, false
-	}
-	return heap.Pop((*cells)(h)).(*cell), true
-}
-
-type cells cellHeap
-
-func (c *cells) Len() int           { return len(c.list) }
-func (c *cells) Less(i, j int) bool { return c.list[i].ends.Before(c.list[j].ends) }
-func (c *cells) Swap(i, j int)      { c.list[i], c.list[j] = c.list[j], c.list[i] }
-func (c *cells) Push(x any)         { c.list = append(c.list, x.(*cell)) }
-
-func (c *cells) Pop() any {
-	x := c.list[len(c.list)-1]
-	c.list[len(c.list)-1] = nil
-	c.list = c.list[:len(c.list)-1]
+func (h *endHeap[T]) Pop() any {
+	var none T
+	x := h.list[len(h.list)-1]
+	h.list[len(h.list)-1] = none
+	h.list = h.list[:len(h.list)-1]
+	*x.place() = -1
 	return x
+}
+
+// Equal ends leave in an order that data decides.
+
+func (k *candidate) endsBefore(o *candidate) bool {
+	return cmp.Or(k.m.Expires.Compare(o.m.Expires), compareMembers(k.m, o.m)) < 0
+}
+
+func (k *candidate) place() *int { return &k.heap }
+
+func (c *cell) endsBefore(o *cell) bool {
+	return cmp.Or(c.ends.Compare(o.ends), cmp.Compare(c.sender, o.sender), cmp.Compare(c.event, o.event)) < 0
+}
+
+func (c *cell) place() *int { return &c.heap }
+
+// unreadable remembers encrypted sticky events until they end.
+type unreadable struct {
+	ends map[EventID]time.Time
+	next time.Time // no later than the first end
+}
+
+func (u *unreadable) add(id EventID, ends time.Time) {
+	if len(u.ends) >= maxUnreadable {
+		return
+	}
+	if u.ends == nil {
+		u.ends = map[EventID]time.Time{}
+	}
+	if len(u.ends) == 0 || ends.Before(u.next) {
+		u.next = ends
+	}
+	u.ends[id] = ends
+}
+
+func (u *unreadable) has(id EventID) bool {
+	_, ok := u.ends[id]
+	return ok
+}
+
+func (u *unreadable) forget(now time.Time) {
+	if len(u.ends) == 0 || u.next.After(now) {
+		return
+	}
+	u.next = now.Add(maxSticky)
+	for id, ends := range u.ends {
+		switch {
+		case !ends.After(now):
+			delete(u.ends, id)
+		case ends.Before(u.next):
+			u.next = ends
+		}
+	}
+}
+
+// ghostRing remembers the seats on which nobody sits any more, for when their
+// last stay ended. The oldest is forgotten first.
+type ghostRing struct {
+	seats []*seat
+	next  int
+}
+
+// add returns the seat that is forgotten for it, nil if there is room.
+func (g *ghostRing) add(s *seat) (forgotten *seat) {
+	if s.ghost {
+		return nil
+	}
+	s.ghost = true
+	if len(g.seats) < maxGhosts {
+		g.seats = append(g.seats, s)
+		return nil
+	}
+	forgotten = g.seats[g.next]
+	forgotten.ghost = false
+	g.seats[g.next] = s
+	g.next = (g.next + 1) % maxGhosts
+	return forgotten
 }
 
 // redactedSet remembers redactions, also those whose target has not come yet.
@@ -101,8 +142,12 @@ type redactedSet struct {
 	next int
 }
 
-// maxRedacted bounds what one room remembers of redactions.
-const maxRedacted = 4096
+// What one room remembers at most, besides what counts or sticks.
+const (
+	maxRedacted   = 4096 // redactions
+	maxUnreadable = 1000 // encrypted sticky events
+	maxGhosts     = 1024 // empty seats
+)
 
 func (s *redactedSet) has(id EventID) bool {
 	_, ok := s.ids[id]

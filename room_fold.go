@@ -15,6 +15,8 @@ type fold struct {
 	asOne   bool // see inOne
 	changes []Change
 	touched []*seat
+	groups  []*stickyGroup // whose winner may have changed
+	doors   []*slotState   // that may have opened or closed
 	notes   []note
 }
 
@@ -45,9 +47,6 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 			}
 			f.event(e)
 		}
-		if b.Left {
-			f.leftRoom()
-		}
 	})
 }
 
@@ -59,7 +58,8 @@ func (f *fold) inOne(step func()) {
 	f.asOne = false
 }
 
-// leftRoom forgets what only a member of the room can know.
+// leftRoom forgets what only a member of the room can know: all but its
+// redactions, its version and that it is encrypted.
 func (f *fold) leftRoom() {
 	for _, c := range f.state {
 		f.clear(c, CauseGone, f.now)
@@ -67,59 +67,61 @@ func (f *fold) leftRoom() {
 	f.state = map[stateRef]*cell{}
 	for _, g := range f.sticky {
 		for len(g.cells) > 0 {
-			f.unstick(g.cells[0], CauseGone, f.now)
+			f.unstick(g.cells[len(g.cells)-1], CauseGone, f.now)
 		}
 	}
-	for _, p := range f.people {
-		p.presence = presenceUnknown
+	f.settle()
+	f.people, f.slots, f.secrets = map[UserID]*person{}, map[SlotID]*slotState{}, unreadable{}
+}
+
+// rewind judges every seat anew if the clock went back: who was over by it may
+// not be over now.
+func (f *fold) rewind() {
+	if f.now.Before(f.Room.now) {
+		for _, s := range f.sessions {
+			for _, seat := range s.seats {
+				f.touch(seat, "", f.now)
+			}
+		}
+		f.judgeTouched()
 	}
-	f.slots, f.secrets = map[SlotID]*slotState{}, map[EventID]time.Time{}
+	f.Room.now = f.now
 }
 
 // dropAbsent ends what a complete state no longer holds. Keys that the batch's
 // own timeline still writes are left to it.
 func (f *fold) dropAbsent(b Batch) {
-	present := make(map[stateRef]bool, len(b.State))
-	senders := map[UserID]bool{}
-	for i := range b.State {
-		e := &b.State[i]
-		if !e.IsState() {
-			continue
-		}
-		present[stateRef{e.Type, *e.StateKey}] = true
-		if e.Type == TypeRoomMember {
-			senders[UserID(*e.StateKey)] = true
+	present := make(map[stateRef]bool, len(b.State)+len(b.Events))
+	for _, list := range [][]Event{b.State, b.Events} {
+		for i := range list {
+			if e := &list[i]; e.IsState() {
+				present[stateRef{e.Type, *e.StateKey}] = true
+			}
 		}
 	}
 	for ref, c := range f.state {
-		if !present[ref] {
-			f.clear(c, CauseGone, f.now)
-			delete(f.state, ref)
+		if present[ref] {
+			continue
+		}
+		f.clear(c, CauseGone, f.now)
+		delete(f.state, ref)
+		if ref.typ == TypeSlot || ref.typ == TypeSlotUnstable {
+			f.slotSays(ref, slotVoice{})
 		}
 	}
 	for id, p := range f.people {
-		if p.presence != presenceUnknown && !senders[id] {
+		if p.presence != presenceUnknown && !present[stateRef{TypeRoomMember, string(id)}] {
 			p.presence = presenceUnknown
 			f.touchPerson(p, f.now)
-		}
-	}
-	for id, s := range f.slots {
-		left := *s
-		if !present[stateRef{TypeSlot, string(id)}] {
-			left.stable = slotVoice{}
-		}
-		if !present[stateRef{TypeSlotUnstable, string(id)}] {
-			left.unstable = slotVoice{}
-		}
-		if left != *s {
-			f.setSlot(id, left, f.now)
 		}
 	}
 }
 
 // event folds one event in, without judging the seats it touches.
 func (f *fold) event(e *Event) {
-	if f.redacted.has(e.ID) && !e.Redacted {
+	if e.Type == TypeRoomMember || e.Type == TypeRoomCreate {
+		// What matters in them survives a redaction.
+	} else if f.redacted.has(e.ID) && !e.Redacted {
 		redactedCopy := *e
 		redactedCopy.Content, redactedCopy.Redacted = []byte("{}"), true
 		e = &redactedCopy
@@ -148,7 +150,6 @@ func (f *fold) event(e *Event) {
 			f.version = "1" // what an m.room.create without one means
 		}
 	case TypeSlot, TypeSlotUnstable:
-		f.remember(e)
 		f.slotEvent(e)
 	default:
 		f.memberState(e)
@@ -157,9 +158,11 @@ func (f *fold) event(e *Event) {
 
 // remember keeps the id of a state event that is not a membership, so that a
 // batch applied twice is recognised.
-func (f *fold) remember(e *Event) {
+func (f *fold) remember(e *Event) *cell {
 	ref := stateRef{e.Type, *e.StateKey}
-	f.state[ref] = &cell{event: e.ID, sender: e.Sender, origin: e.Origin, size: len(e.Content), ref: ref}
+	c := &cell{event: e.ID, sender: e.Sender, origin: e.Origin, size: len(e.Content), ref: ref, secret: e.Encrypted, gone: e.Redacted}
+	f.state[ref] = c
+	return c
 }
 
 // dialectOf finds the dialect that reads the event.
@@ -174,22 +177,21 @@ func (f *fold) dialectOf(e *Event) Dialect {
 
 // memberState folds a state event of a membership dialect into its cell.
 func (f *fold) memberState(e *Event) {
-	d := f.dialectOf(e)
-	if d == nil {
+	d, old := f.dialectOf(e), f.state[stateRef{e.Type, *e.StateKey}]
+	if d == nil && old == nil || old != nil && old.same(e) {
 		return
 	}
-	ref := stateRef{e.Type, *e.StateKey}
-	old := f.state[ref]
-	if old != nil && old.same(e) {
-		return
+	var claim Claim // a form that no dialect of ours reads says nothing
+	if d != nil {
+		claim = d.Decode(e)
 	}
-	claim := d.Decode(e)
-	c := &cell{event: e.ID, sender: e.Sender, origin: e.Origin, size: len(e.Content), ref: ref, secret: e.Encrypted}
 	if old != nil {
 		f.clear(old, causeOf(e, old, claim), e.Origin)
 	}
-	f.state[ref] = c
-	f.claim(c, claim)
+	if e.Redacted {
+		f.redacted.add(e.ID)
+	}
+	f.claim(f.remember(e), claim, e.Origin)
 }
 
 // causeOf says why what a cell held ends when e takes its place.
@@ -207,12 +209,12 @@ func causeOf(e *Event, old *cell, claim Claim) Cause {
 	return CauseLeave
 }
 
-// claim seats what an event says and keeps its problems.
-func (f *fold) claim(c *cell, claim Claim) {
+// claim seats what an event says, from the given time on, and keeps its problems.
+func (f *fold) claim(c *cell, claim Claim, at time.Time) {
 	for _, m := range claim.Members {
-		f.place(c, m)
+		f.place(c, m, at)
 	}
-	if len(claim.Members) > 0 {
+	if len(claim.Members) > 0 || len(claim.Problems) > 0 {
 		f.byEvent[c.event] = c
 	}
 	if len(claim.Problems) == 0 {
@@ -233,7 +235,7 @@ func (f *fold) clear(c *cell, cause Cause, at time.Time) {
 	}
 	c.members = nil
 	delete(f.invalid, c.event)
-	if c.group == nil {
+	if !c.sticks() && f.byEvent[c.event] == c {
 		delete(f.byEvent, c.event)
 	}
 }
@@ -284,7 +286,7 @@ func (f *fold) touchPerson(p *person, at time.Time) {
 	if f.present(p) {
 		cause = ""
 	}
-	for k := range p.claims {
+	for _, k := range p.claims {
 		f.touch(k.seat, cause, at)
 	}
 }
@@ -303,31 +305,41 @@ func (f *fold) redaction(e *Event) {
 	if e.Redacts == "" || !f.redacted.add(e.Redacts) {
 		return
 	}
-	switch c := f.byEvent[e.Redacts]; {
-	case c == nil:
-	case c.group != nil:
+	delete(f.secrets.ends, e.Redacts)
+	c := f.byEvent[e.Redacts]
+	if c == nil {
+		return
+	}
+	c.gone = true
+	switch {
+	case c.sticks():
 		f.unstick(c, CauseRedacted, e.Origin)
+	case c.ref.typ == TypeSlot, c.ref.typ == TypeSlotUnstable:
+		f.slotSays(c.ref, slotVoice{present: true, at: e.Origin})
 	default:
 		f.clear(c, CauseRedacted, e.Origin)
-		c.size = len("{}") // as the server will serve it from now on
 	}
 }
 
-// expire ends everything whose time is over, in the order of the ends.
+// expire ends everything whose time is over, in the order of the ends. A sticky
+// event goes before a state membership of the same end, so that a device
+// that speaks both ways goes on.
 func (f *fold) expire() {
 	for {
-		k, ok := f.expiry.pop(f.now)
-		if !ok {
+		at, ok := f.NextExpiry()
+		if !ok || at.After(f.now) {
 			break
 		}
-		cause := CauseExpired
-		if k.cell.group != nil {
-			cause = CauseStickyEnd
+		if c, ok := f.ends.first(); ok && c.ends.Equal(at) {
+			f.unstick(c, CauseStickyEnd, at)
+		} else {
+			k, _ := f.expiry.first()
+			f.expiry.remove(k)
+			f.touch(k.seat, CauseExpired, at)
 		}
-		f.touch(k.seat, cause, k.m.Expires)
 		f.judgeTouched()
 	}
-	f.forgetSticky()
+	f.secrets.forget(f.now)
 }
 
 func (f *fold) touch(s *seat, cause Cause, at time.Time) {
@@ -351,6 +363,7 @@ func (f *fold) touch(s *seat, cause Cause, at time.Time) {
 // judgeTouched judges the touched seats in an order that depends on data alone:
 // first those that lose their member, then by slot and total order.
 func (f *fold) judgeTouched() {
+	f.settle()
 	if len(f.notes) > 0 {
 		slices.SortStableFunc(f.notes, func(a, b note) int { return cmp.Compare(a.order, b.order) })
 		for _, n := range f.notes {

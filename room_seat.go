@@ -24,6 +24,7 @@ type seat struct {
 	candidates []*candidate
 	member     *Member   // who sits here now
 	ended      time.Time // when the last stay here ended
+	ghost      bool      // in the ghostRing
 	touched    *touch
 }
 
@@ -34,7 +35,7 @@ type touch struct {
 }
 
 // place seats a membership that a cell states.
-func (f *fold) place(c *cell, m *Membership) {
+func (f *fold) place(c *cell, m *Membership, at time.Time) {
 	session := f.sessions[m.Slot]
 	if session == nil {
 		session = &sessionState{slot: m.Slot, room: f.id, seats: map[MemberKey]*seat{}}
@@ -48,19 +49,21 @@ func (f *fold) place(c *cell, m *Membership) {
 	}
 	p := f.person(m.User)
 	k := &candidate{m: m, cell: c, seat: s, owner: p, heap: -1}
-	if p.claims == nil {
-		p.claims = map[*candidate]struct{}{}
-	}
-	p.claims[k] = struct{}{}
+	k.mine = len(p.claims)
+	p.claims = append(p.claims, k)
 	c.members = append(c.members, k)
 	s.candidates = append(s.candidates, k)
-	f.touch(s, "", c.origin)
+	f.touch(s, "", at)
 }
 
 // unplace takes a candidate away.
 func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
 	f.expiry.remove(k)
-	delete(k.owner.claims, k)
+	mine := k.owner.claims
+	last := mine[len(mine)-1]
+	mine[k.mine], last.mine = last, k.mine
+	mine[len(mine)-1] = nil
+	k.owner.claims = mine[:len(mine)-1]
 	if i := slices.Index(k.seat.candidates, k); i >= 0 {
 		k.seat.candidates = slices.Delete(k.seat.candidates, i, i+1)
 	}
@@ -69,7 +72,7 @@ func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
 
 // release forgets a seat and a session that nobody speaks of any more.
 func (f *fold) release(s *seat) {
-	if len(s.candidates) > 0 || s.member != nil {
+	if len(s.candidates) > 0 || s.member != nil || s.ghost {
 		return
 	}
 	if s.session.seats[s.key] == s {
@@ -99,7 +102,7 @@ func precedence(d DialectName) int {
 // counts reports whether a candidate is a member now; the cause says why not.
 func (f *fold) counts(k *candidate) (bool, Cause) {
 	if !k.m.Expires.IsZero() && !k.m.Expires.After(f.now) {
-		if k.cell.group != nil {
+		if k.cell.sticks() {
 			return false, CauseStickyEnd
 		}
 		return false, CauseExpired
@@ -107,7 +110,7 @@ func (f *fold) counts(k *candidate) (bool, Cause) {
 	if !f.present(k.owner) {
 		return false, CauseLeftRoom
 	}
-	if k.cell.group == nil {
+	if !k.cell.sticks() {
 		return true, ""
 	}
 	if !f.slotAllows(k.m) {
@@ -173,7 +176,7 @@ func (v verdict) subject() *Membership {
 func (f *fold) judge(s *seat) verdict {
 	k, whyNot := f.best(s)
 	before := s.member
-	if k != nil && k.heap < 0 && !k.m.Expires.IsZero() {
+	if k != nil && k.heap < 0 && !k.cell.sticks() && !k.m.Expires.IsZero() {
 		f.expiry.push(k)
 	}
 	switch {
@@ -278,6 +281,11 @@ func (f *fold) carryOut(v verdict) {
 		f.emit(MemberJoined{f.at(v.began), key, *v.after})
 	}
 	v.seat.member = v.after
+	if v.after == nil {
+		if old := f.ghosts.add(v.seat); old != nil {
+			f.release(old)
+		}
+	}
 	if now := s.first(); first != nil && now != nil && now != first && s.follow > 0 {
 		from, to := focusOf(first), focusOf(now)
 		if !from.Equal(to) {

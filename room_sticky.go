@@ -3,6 +3,7 @@ package matrixrtc
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
@@ -21,24 +22,39 @@ type stickyRef struct {
 // themselves, and leaves stay as winners, so that a late older join does not
 // come back.
 type stickyGroup struct {
-	ref    stickyRef
-	cells  []*cell // ascending: the last one wins
-	claims map[*cell]Claim
+	ref   stickyRef
+	cells []*cell // ascending: the last one wins
+
+	// While a step has changed it and is not settled:
+	changed bool
+	was     *cell     // who won before
+	cause   Cause     // why that one was taken out, "" if it was not
+	at      time.Time // and when
 }
 
-// maxStuck bounds the live sticky events of one sender in a room.
-const maxStuck = 1000
+// Live sticky events beyond these counts are not kept; the weakest of a key go
+// first (docs/protocol.md R-STICKY-8).
+const (
+	maxStuckKey    = 64   // of one sticky key
+	maxStuckSender = 4096 // of one sender in a room
+)
 
 // stickyEvent folds a message event in.
 func (f *fold) stickyEvent(e *Event) {
-	if old := f.byEvent[e.ID]; old != nil && old.group != nil {
-		if old.same(e) {
+	if old := f.byEvent[e.ID]; old != nil && old.sticks() {
+		switch {
+		case e.Redacted && !old.same(e):
+			f.redacted.add(e.ID)
+			f.unstick(old, CauseRedacted, f.now)
+			return
+		case old.ends.After(f.now):
 			return
 		}
-		if e.Redacted {
-			f.unstick(old, CauseRedacted, f.now)
-		}
-		return
+		f.unstick(old, CauseStickyEnd, old.ends) // unless the server says that it sticks yet
+	}
+	if e.Redacted && (e.Type == TypeMember || e.Type == TypeMemberUnstable || f.secrets.has(e.ID)) {
+		f.redacted.add(e.ID)
+		delete(f.secrets.ends, e.ID)
 	}
 	if e.Sticky == 0 || e.Redacted {
 		return
@@ -48,49 +64,52 @@ func (f *fold) stickyEvent(e *Event) {
 		return
 	}
 	if e.Type == TypeRoomEncrypted {
-		if len(f.secrets) < maxStuck {
-			f.secrets[e.ID] = ends
-		}
+		f.secrets.add(e.ID, ends)
 		return
 	}
-	delete(f.secrets, e.ID)
+	delete(f.secrets.ends, e.ID)
 	d := f.dialectOf(e)
 	if d == nil {
-		return
-	}
-	ref := stickyRef{e.Sender, e.Type, StickyKey(e.Content)}
-	if ref.key == "" {
-		ref.key = "\x00" + string(e.ID) // unkeyed: replaces nothing, ends by itself
-	}
-	g := f.sticky[ref]
-	if g == nil {
-		g = &stickyGroup{ref: ref, claims: map[*cell]Claim{}}
-		f.sticky[ref] = g
-	}
-	if len(g.cells) >= maxStuck {
 		return
 	}
 	claim := d.Decode(e)
 	for _, m := range claim.Members {
 		m.Expires = ends
 	}
+	f.stick(e, ends, claim)
+}
+
+// stick puts an event into its group.
+func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
+	ref := stickyRef{e.Sender, e.Type, StickyKey(e.Content)}
+	if ref.key == "" {
+		ref.key = "\x00" + string(e.ID) // unkeyed: replaces nothing, ends by itself
+	}
+	g := f.sticky[ref]
+	if g == nil {
+		g = &stickyGroup{ref: ref}
+		f.sticky[ref] = g
+	}
 	c := &cell{
 		event: e.ID, sender: e.Sender, origin: e.Origin, secret: e.Encrypted, size: len(e.Content),
-		group: g, ends: ends, weight: e.Sticky,
+		stuck: &stuck{group: g, ends: ends, weight: e.Sticky, claim: claim},
 	}
-	before := g.winner()
+	f.change(g)
 	at, _ := slices.BinarySearchFunc(g.cells, c, compareSticky)
 	g.cells = slices.Insert(g.cells, at, c)
-	g.claims[c] = claim
 	f.byEvent[e.ID] = c
 	f.ends.push(c)
-	f.reseat(g, before, leaveCause(claim), e.Origin)
+	p := f.person(e.Sender)
+	p.stuck++
+	if len(g.cells) > maxStuckKey || p.stuck > maxStuckSender {
+		f.unstick(g.cells[0], CauseGone, e.Origin)
+	}
 }
 
 func leaveCause(c Claim) Cause {
 	switch {
 	case len(c.Members) > 0:
-		return CauseReplaced
+		return CauseSwitch
 	case len(c.Problems) > 0:
 		return CauseInvalid
 	}
@@ -112,52 +131,54 @@ func (g *stickyGroup) winner() *cell {
 	return g.cells[len(g.cells)-1]
 }
 
-// reseat moves the say of a group from one winner to the next.
-func (f *fold) reseat(g *stickyGroup, before *cell, cause Cause, at time.Time) {
-	after := g.winner()
-	if before == after {
-		return
-	}
-	if before != nil {
-		f.clear(before, cause, at)
-	}
-	if after != nil {
-		f.claim(after, g.claims[after])
-	}
-}
-
 // unstick takes one sticky event out of its group.
 func (f *fold) unstick(c *cell, cause Cause, at time.Time) {
 	g := c.group
-	before := g.winner()
+	f.change(g)
+	if c == g.was {
+		g.cause, g.at = cause, at
+	}
 	g.cells = slices.DeleteFunc(g.cells, func(o *cell) bool { return o == c })
-	f.reseat(g, before, cause, at)
-	delete(g.claims, c)
-	delete(f.byEvent, c.event)
-	delete(f.invalid, c.event)
-	if len(g.cells) == 0 {
-		delete(f.sticky, g.ref)
+	c.group = nil
+	f.ends.remove(c)
+	f.person(c.sender).stuck--
+	if f.byEvent[c.event] == c {
+		delete(f.byEvent, c.event)
 	}
 }
 
-// forgetSticky drops events whose stickiness is over. Their memberships have
-// already ended through the expiry heap.
-func (f *fold) forgetSticky() {
-	for {
-		c, ok := f.ends.pop(f.now)
-		if !ok {
-			break
+// change notes that a group is about to change, and who spoke for it before.
+func (f *fold) change(g *stickyGroup) {
+	if !g.changed {
+		g.changed, g.was = true, g.winner()
+		f.groups = append(f.groups, g)
+	}
+}
+
+// settle lets the new winner of each changed group speak. Only the outcome of
+// a step is looked at, so that the order of its events does not show.
+func (f *fold) settle() {
+	for _, g := range f.groups {
+		was, is, cause, at := g.was, g.winner(), g.cause, g.at
+		g.changed, g.was, g.cause = false, nil, ""
+		if is == nil {
+			delete(f.sticky, g.ref)
 		}
-		if f.byEvent[c.event] == c {
-			f.unstick(c, CauseStickyEnd, c.ends)
+		if was == is {
+			continue
+		}
+		if cause == "" { // nothing was taken out, so something came
+			cause, at = leaveCause(is.claim), is.origin
+		}
+		if was != nil {
+			f.clear(was, cause, at)
+		}
+		if is != nil {
+			f.claim(is, is.claim, at)
 		}
 	}
-	for id, ends := range f.secrets {
-		if !ends.After(f.now) {
-			delete(f.secrets, id)
-		}
-	}
-	f.judgeTouched()
+	f.groups = f.groups[:0]
+	f.settleSlots()
 }
 
 // stickyEnd is when stickiness ends for this client (R-STICKY-1).
@@ -178,15 +199,20 @@ func stickyEnd(e *Event, now time.Time) time.Time {
 // slotState is what the slot events say of one slot. The stable event counts
 // if both exist.
 type slotState struct {
+	id               SlotID
 	stable, unstable slotVoice
+
+	changed bool      // in a step that is not settled
+	was     slotVoice // before it
 }
 
 type slotVoice struct {
 	present, open bool
 	application   string
+	at            time.Time
 }
 
-func (s slotState) voice() slotVoice {
+func (s *slotState) voice() slotVoice {
 	if s.stable.present {
 		return s.stable
 	}
@@ -196,8 +222,15 @@ func (s slotState) voice() slotVoice {
 // slotEvent folds m.rtc.slot (MSC4143 "Slots"): open only if it says so and
 // its application agrees with the key; anything else is closed.
 func (f *fold) slotEvent(e *Event) {
-	id := SlotID(*e.StateKey)
-	v := slotVoice{present: true}
+	ref := stateRef{e.Type, *e.StateKey}
+	if old := f.state[ref]; old != nil {
+		if old.same(e) {
+			return
+		}
+		delete(f.byEvent, old.event)
+	}
+	f.byEvent[e.ID] = f.remember(e)
+	v := slotVoice{present: true, at: e.Origin}
 	status := textField(e.Content, "status")
 	fields := jsonscan.Open(e.Content)
 	for fields.Next() {
@@ -205,56 +238,69 @@ func (f *fold) slotEvent(e *Event) {
 			v.application = textField(fields.Value(), "type")
 		}
 	}
-	prefix := v.application + "#"
-	v.open = status == "open" && v.application != "" && len(id) > len(prefix) && string(id[:len(prefix)]) == prefix
-	state := slotState{}
-	if old := f.slots[id]; old != nil {
-		state = *old
-	}
-	if e.Type == TypeSlot {
-		state.stable = v
-	} else {
-		state.unstable = v
-	}
-	f.setSlot(id, state, e.Origin)
+	v.open = status == "open" && v.application != "" && strings.HasPrefix(ref.key, v.application+"#")
+	f.slotSays(ref, v)
 }
 
-// setSlot changes a slot and touches the members it rules.
-func (f *fold) setSlot(id SlotID, state slotState, at time.Time) {
-	var was slotVoice
-	if old := f.slots[id]; old != nil {
-		was = old.voice()
+// slotSays lets one of a slot's two events say something else.
+func (f *fold) slotSays(ref stateRef, v slotVoice) {
+	s := f.slots[SlotID(ref.key)]
+	if s == nil {
+		s = &slotState{id: SlotID(ref.key)}
+		f.slots[s.id] = s
 	}
-	is := state.voice()
-	if is.present {
-		f.slots[id] = &state
+	if !s.changed {
+		s.changed, s.was = true, s.voice()
+		f.doors = append(f.doors, s)
+	}
+	if ref.typ == TypeSlot {
+		s.stable = v
 	} else {
-		delete(f.slots, id)
-	}
-	if was == is {
-		return
-	}
-	key := SessionKey{f.id, normalSlot(id)}
-	switch {
-	case is.open && !was.open:
-		f.note("slot "+string(id), SlotOpened{f.at(at), key})
-	case !is.open && (was.open || !was.present):
-		f.note("slot "+string(id), SlotClosed{f.at(at), key})
-	}
-	cause := CauseSlotClosed
-	if is.open {
-		cause = ""
-	}
-	if s := f.sessions[key.Slot]; s != nil {
-		for _, seat := range s.seats {
-			f.touch(seat, cause, at)
-		}
+		s.unstable = v
 	}
 }
+
+// settleSlots touches the members that a changed slot rules.
+func (f *fold) settleSlots() {
+	for _, s := range f.doors {
+		s.changed = false
+		was, is := s.was, s.voice()
+		if !is.present {
+			delete(f.slots, s.id)
+		}
+		if was.present == is.present && was.open == is.open && was.application == is.application {
+			continue
+		}
+		at := is.at
+		if !is.present {
+			at = f.now
+		}
+		key := SessionKey{f.id, normalSlot(s.id)}
+		switch {
+		case is.open && !was.open:
+			f.note("slot "+string(s.id), SlotOpened{f.at(at), key})
+		case !is.open && (was.open || !was.present):
+			f.note("slot "+string(s.id), SlotClosed{f.at(at), key})
+		}
+		cause := CauseSlotClosed
+		if is.open {
+			cause = ""
+		}
+		if session := f.sessions[key.Slot]; session != nil {
+			for _, seat := range session.seats {
+				f.touch(seat, cause, at)
+			}
+		}
+	}
+	f.doors = f.doors[:0]
+}
+
+// roomCalls are the spellings of the room call's slot.
+var roomCalls = [...]SlotID{RoomCall, "m.call#room", "m.call#"}
 
 // normalSlot maps the spellings of the room call's slot to one.
 func normalSlot(id SlotID) SlotID {
-	if id == "m.call#room" || id == "m.call#" {
+	if slices.Contains(roomCalls[:], id) {
 		return RoomCall
 	}
 	return id
@@ -265,15 +311,17 @@ func (r *Room) slotAllows(m *Membership) bool {
 	if r.opts.Slots == SlotsIgnore {
 		return true
 	}
-	var v slotVoice
-	for _, id := range []SlotID{m.LiteralSlot, m.Slot} {
-		if s := r.slots[id]; s != nil {
-			v = s.voice()
-			break
+	s := r.slots[m.LiteralSlot]
+	if m.Slot == RoomCall {
+		for _, id := range roomCalls {
+			if s == nil {
+				s = r.slots[id]
+			}
 		}
 	}
-	if !v.present {
+	if s == nil {
 		return r.opts.Slots == SlotsIfPresent
 	}
+	v := s.voice()
 	return v.open && v.application == m.Application.Type
 }

@@ -24,11 +24,13 @@ var update = flag.Bool("update", false, "rewrite the expected transcripts")
 //	late AGE …                          in front: the event is AGE older than now
 //	id $N …                             in front: the event's id
 //	device D …                          in front: it came encrypted from device D
+//	ttl DURATION …                      in front: the server says that it sticks so long yet
+//	then …                              in front: in the timeline behind a whole state
 //	redact ID SENDER                    an m.room.redaction
 //	again                               the last batch once more
 //	complete / end                      the state commands between make a whole state
 //	sessions                            prints the sessions
-//	left                                we are no longer in the room
+//	left [EVENT]                        we are no longer in the room
 //
 // Event ids are $1, $2, … in order. [] in a KEY stands for white space.
 func TestScenarios(t *testing.T) {
@@ -128,11 +130,20 @@ func (s *scenario) command(line string) []string {
 	case "again":
 		return s.transcript(s.room.Apply(s.last, s.now))
 	case "left":
-		return s.apply(Batch{Left: true})
+		b := Batch{Left: true}
+		if rest != "" {
+			b.Events = []Event{s.event(rest)}
+		}
+		return s.apply(b)
 	case "sessions":
 		return s.sessions()
 	}
+	line, then := strings.CutPrefix(line, "then ")
 	e := s.event(line)
+	if then {
+		s.complete.Events = append(s.complete.Events, e)
+		return nil
+	}
 	if s.complete != nil {
 		s.complete.State = append(s.complete.State, e)
 		return nil
@@ -158,6 +169,8 @@ func (s *scenario) event(line string) Event {
 			e.Origin = s.now.Add(-s.duration(word()))
 		case "id":
 			e.ID = EventID(word())
+		case "ttl":
+			e.StickyTTL = s.duration(word())
 		case "device":
 			e.Encrypted, e.Device = true, DeviceID(word())
 		case "state":
