@@ -45,9 +45,6 @@ func listOf(content []byte) (list jsonscan.Value) {
 	return list
 }
 
-// maxArray bounds the devices that one event may state.
-const maxArray = 256
-
 const arraySource = "org.matrix.msc3401.call.member of 2024; docs/protocol.md R-ARRAY-1"
 
 func (d array) Decode(e *Event) Claim {
@@ -69,7 +66,7 @@ func (d array) Decode(e *Event) Claim {
 	}
 	elems := jsonscan.OpenArray(list)
 	for i := 0; elems.Next(); i++ {
-		if i == maxArray {
+		if i == maxList {
 			p.remark("memberships", "has more than 256 entries; the rest is not read", "docs/protocol.md R-ARRAY-1")
 			break
 		}
@@ -107,9 +104,11 @@ func (d array) entry(e *Event, v jsonscan.Value, i int, p *problems) *Membership
 			expiresTS = fields.Value()
 		}
 	}
-	app, ok1 := c.app.Text()
+	appText, _ := c.app.TextBytes()
+	app := intern(appText)
 	call, ok2 := c.call.Text()
-	device, ok3 := c.device.Text()
+	device, _ := c.device.Text()
+	ok1, ok3 := app != "", device != ""
 	for _, need := range []struct {
 		ok    bool
 		field string
@@ -129,13 +128,11 @@ func (d array) entry(e *Event, v jsonscan.Value, i int, p *problems) *Membership
 	m := &Membership{
 		Room: e.Room, Event: e.ID, Dialect: d.name, User: e.Sender, Device: DeviceID(device),
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
-		Application: Application{Type: intern(app)}, Intent: readIntent(c.intent),
+		Application: Application{Type: app}, Intent: readIntent(c.intent),
 		Selection: SelectOldest, Key: *e.StateKey,
 	}
 	if c.fociActive.Kind() == jsonscan.Array {
-		m.Transports = readTransports(c.fociActive, func(j int) {
-			p.remark(index(at+".foci_active", j), "is not an object with a type", arraySource)
-		})
+		m.Transports = p.transports(c.fociActive, at+".foci_active", arraySource, false)
 	}
 	if len(m.Transports) > 0 {
 		m.Active = m.Transports[0]
@@ -143,7 +140,8 @@ func (d array) entry(e *Event, v jsonscan.Value, i int, p *problems) *Membership
 	c.lifetime(m, e.Origin)
 	if c.expires == nil {
 		if t, ok := c.millis(expiresTS, "expires_ts"); ok {
-			m.Expires, m.Lifetime = t, t.Sub(m.Created)
+			m.Lifetime = lifetimeOf(t.Sub(m.Created).Milliseconds())
+			m.Expires = m.Created.Add(m.Lifetime)
 		}
 	}
 	for _, q := range c.list {

@@ -22,8 +22,9 @@ func (callDialect) Decode(e *Event) Claim {
 	if c.app == nil {
 		return Claim{Left: true, Reason: c.leaveReason(), Problems: c.list}
 	}
-	app, ok := c.app.Text()
-	if !ok || app == "" {
+	appText, _ := c.app.TextBytes()
+	app := intern(appText)
+	if app == "" {
 		c.add("application", missing(c.app), callSource)
 	}
 	call, ok := c.call.Text()
@@ -43,9 +44,7 @@ func (callDialect) Decode(e *Event) Claim {
 		if c.preferred.Kind() != jsonscan.Array {
 			c.add("foci_preferred", "is not a list", callSource)
 		}
-		preferred = readTransports(c.preferred, func(i int) {
-			c.add(index("foci_preferred", i), "is not an object with a type", callSource)
-		})
+		preferred = c.transports(c.preferred, "foci_preferred", callSource, true)
 	}
 	if _, owned := ownerOf(*e.StateKey, e.Sender); !owned {
 		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
@@ -56,7 +55,7 @@ func (callDialect) Decode(e *Event) Claim {
 	m := &Membership{
 		Room: e.Room, Event: e.ID, Dialect: DialectCall, User: e.Sender, Device: DeviceID(device),
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
-		Application: c.application(intern(app)), Intent: readIntent(c.intent),
+		Application: c.application(app), Intent: readIntent(c.intent),
 		Active: active, Selection: selectionOf(active), Transports: preferred,
 		Key: *e.StateKey, Content: content,
 	}

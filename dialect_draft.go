@@ -29,8 +29,9 @@ func (draft) Decode(e *Event) Claim {
 		// Empty, or nothing that names a session: a leave (R-DRAFT-6).
 		return Claim{Left: true, Reason: reason, Problems: c.list}
 	}
-	app, ok := appValue.Text()
-	if !ok || app == "" {
+	appText, _ := appValue.TextBytes()
+	app := intern(appText)
+	if app == "" {
 		c.add("m.application", missing(appValue), `MSC4143 draft "The MatrixRTC room state"`)
 	}
 	call, ok := callValue.Text()
@@ -47,7 +48,7 @@ func (draft) Decode(e *Event) Claim {
 	m := &Membership{
 		Room: e.Room, Event: e.ID, Dialect: DialectDraft, User: e.Sender,
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
-		Application: c.application(intern(app)), Intent: readIntent(c.intent),
+		Application: c.application(app), Intent: readIntent(c.intent),
 		Key: *e.StateKey, Content: content,
 	}
 	m.Device = c.deviceOr(rest)
@@ -98,9 +99,7 @@ func (c *stateContent) foci(m *Membership) {
 		c.remark("foci_preferred", "is not a list", `MSC4143 draft "The RTC backend"`)
 		return
 	}
-	m.Transports = readTransports(c.preferred, func(i int) {
-		c.remark(index("foci_preferred", i), "is not an object with a type", `MSC4143 draft "The RTC backend"`)
-	})
+	m.Transports = c.transports(c.preferred, "foci_preferred", `MSC4143 draft "The RTC backend"`, false)
 }
 
 func (draft) Encode(m *Membership, version RoomVersion) (Outgoing, []Problem) {

@@ -35,7 +35,8 @@ type stateContent struct {
 	fociActive      jsonscan.Value // foci_active
 	preferred       jsonscan.Value // foci_preferred
 	created         jsonscan.Value
-	expires         jsonscan.Value // expires, else expires_after
+	expires         jsonscan.Value
+	expiresAfter    jsonscan.Value
 	intent          jsonscan.Value
 	session, member jsonscan.Value // the 2024-12 form
 	reason          jsonscan.Value
@@ -45,29 +46,28 @@ type stateContent struct {
 // readState sorts the members of a content. The values are parts of content.
 func readState(content []byte) *stateContent {
 	c := &stateContent{empty: true}
-	var seen fieldSet
 	fields := jsonscan.Open(content)
 	for fields.Next() {
 		v := fields.Value()
-		key := string(fields.Key())
-		into := c.slot(key)
-		if into == nil {
-			switch key {
-			case "msc4354_sticky_key", "sticky_key":
-				continue // says nothing in a state event
-			case "scope", "membershipID":
-			default:
+		switch key := fields.Key(); string(key) {
+		case "msc4354_sticky_key", "sticky_key":
+			continue // says nothing in a state event
+		case "scope", "membershipID":
+		default:
+			into := c.slot(key)
+			if into == nil {
 				c.extra = append(c.extra, ',')
-				c.extra = canonical.AppendString(c.extra, key)
+				c.extra = canonical.AppendString(c.extra, string(key))
 				c.extra = append(c.extra, ':')
 				c.extra = append(c.extra, v...)
+				break
 			}
-			c.empty = false
-			continue
+			if *into != nil {
+				c.twice(string(key))
+			}
+			*into = v
 		}
 		c.empty = false
-		seen.once(&c.problems, key)
-		*into = v
 	}
 	if err := fields.Err(); err != nil {
 		c.add("", "not JSON: "+err.Error(), "client-server API, event format")
@@ -75,8 +75,9 @@ func readState(content []byte) *stateContent {
 	return c
 }
 
-func (c *stateContent) slot(key string) *jsonscan.Value {
-	switch key {
+// slot is where a key's value belongs, nil if the dialects do not use the key.
+func (c *stateContent) slot(key []byte) *jsonscan.Value {
+	switch string(key) {
 	case "application":
 		return &c.app
 	case "call_id":
@@ -95,8 +96,10 @@ func (c *stateContent) slot(key string) *jsonscan.Value {
 		return &c.preferred
 	case "created_ts":
 		return &c.created
-	case "expires", "expires_after":
+	case "expires":
 		return &c.expires
+	case "expires_after":
+		return &c.expiresAfter
 	case "m.call.intent":
 		return &c.intent
 	case "session":
@@ -185,8 +188,8 @@ func (c *stateContent) lifetime(m *Membership, origin time.Time) {
 		}
 	}
 	m.Lifetime = defaultLifetime
-	if c.expires != nil {
-		if ms, ok := c.number(c.expires, "expires"); ok {
+	if expires := either(c.expires, c.expiresAfter); expires != nil {
+		if ms, ok := c.number(expires, "expires"); ok {
 			m.Lifetime = lifetimeOf(ms)
 		}
 	}
@@ -206,26 +209,32 @@ func readTransport(v jsonscan.Value) (t Transport, ok bool) {
 	fields := jsonscan.Open(v)
 	for fields.Next() {
 		if string(fields.Key()) == "type" {
-			t.Type, ok = fields.Value().Text()
-			t.Type = intern(t.Type)
+			var b []byte
+			b, ok = fields.Value().TextBytes()
+			t.Type = intern(b)
 		}
 	}
 	t.Raw = json.RawMessage(v)
 	return t, ok && t.Type != ""
 }
 
-// readTransports reads a list, keeping the good entries in order. bad is called
-// for each entry that is none.
-func readTransports(v jsonscan.Value, bad func(index int)) []Transport {
+// transports reads a list of transports, keeping the good entries in order. A
+// bad one is remarked upon, or rejects the event if the dialect is strict.
+func (p *problems) transports(v jsonscan.Value, field, source string, strict bool) []Transport {
 	var list []Transport
 	elems := jsonscan.OpenArray(v)
 	for i := 0; elems.Next(); i++ {
+		if i == maxList {
+			p.remark(field, "has more than 256 entries; the rest is not read", "ruling R-JSON-3")
+			break
+		}
 		t, ok := readTransport(elems.Value())
-		if !ok {
-			bad(i)
+		if ok {
+			list = append(list, t)
 			continue
 		}
-		list = append(list, t)
+		p.remark(index(field, i), "is not an object with a type", source)
+		p.rejected = p.rejected || strict
 	}
 	return list
 }
@@ -249,11 +258,11 @@ func (c *stateContent) application(typ string) Application {
 // readIntent normalises an intent: MSC4196 says voice where everyone else says
 // audio.
 func readIntent(v jsonscan.Value) string {
-	s, _ := v.Text()
-	if s == "voice" {
+	b, _ := v.TextBytes()
+	if string(b) == "voice" {
 		return "audio"
 	}
-	return intern(s)
+	return intern(b)
 }
 
 // ownerOf reports whether a state key belongs to the sender, and the part of

@@ -1,6 +1,7 @@
 package matrixrtc
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -30,13 +31,16 @@ func (d sticky) Reads(e *Event) bool {
 
 // hasMembership reports whether member.membership is a string.
 func hasMembership(content []byte) bool {
+	if !bytes.Contains(content, []byte("membership")) && bytes.IndexByte(content, '\\') < 0 {
+		return false // nor an escape that could spell it
+	}
 	has := false
 	fields := jsonscan.Open(content)
 	for fields.Next() {
-		if string(fields.Key()) != "member" || fields.Value().Kind() != jsonscan.Object {
+		if string(fields.Key()) != "member" {
 			continue
 		}
-		has = false
+		has = false // the last one counts
 		member := jsonscan.Open(fields.Value())
 		for member.Next() {
 			if string(member.Key()) == "membership" {
@@ -86,19 +90,21 @@ type stickyContent struct {
 
 func readSticky(content []byte) *stickyContent {
 	c := &stickyContent{}
-	var seen fieldSet
 	fields := jsonscan.Open(content)
 	for fields.Next() {
 		v := fields.Value()
-		switch key := string(fields.Key()); key {
+		switch string(fields.Key()) {
 		case "slot_id":
-			seen.once(&c.problems, "slot_id")
+			if c.slot != nil {
+				c.twice("slot_id")
+			}
 			c.slot = v
 		case "application":
-			seen.once(&c.problems, "application")
+			if c.application != nil {
+				c.twice("application")
+			}
 			c.application = v
 		case "member":
-			seen.once(&c.problems, "member")
 			c.readMember(v)
 		case "rtc_transports":
 			c.rtcTransports = v
@@ -119,11 +125,15 @@ func readSticky(content []byte) *stickyContent {
 }
 
 func (c *stickyContent) readMember(v jsonscan.Value) {
+	if c.memberSeen { // the last one counts, as a whole
+		c.twice("member")
+		c.id, c.user, c.device, c.claimedUser, c.claimedDevice, c.membership = nil, nil, nil, nil, nil, nil
+	}
+	c.memberSeen = true
 	if v.Kind() != jsonscan.Object {
 		c.add("member", "is not an object", slotSource)
 		return
 	}
-	c.memberSeen = true
 	fields := jsonscan.Open(v)
 	for fields.Next() {
 		v := fields.Value()
@@ -163,29 +173,30 @@ func (c *stickyContent) readApplication() {
 			}
 		}
 	}
-	s, ok := typ.Text()
+	b, _ := typ.TextBytes()
+	c.appType = intern(b)
 	switch {
-	case !ok || s == "":
+	case c.appType == "":
 		c.add("application.type", missing(typ), slotSource)
-	case strings.Contains(s, "#"):
+	case strings.Contains(c.appType, "#"):
 		c.add("application.type", "holds a #", slotSource)
 	}
-	c.appType = intern(s)
 }
 
 // key reads the sticky key; both spellings must agree.
 func (c *stickyContent) key() string {
-	stable, ok1 := c.stableKey.Text()
-	unstable, ok2 := c.unstableKey.Text()
-	switch {
-	case ok1 && ok2 && stable != unstable:
-		c.add("sticky_key", "differs from msc4354_sticky_key", stickySource)
-	case !ok1 && !ok2:
+	key := c.stableKey
+	switch stable, unstable := c.stableKey.Kind() == jsonscan.String, c.unstableKey.Kind() == jsonscan.String; {
+	case !stable && !unstable:
 		c.add("sticky_key", "is missing", "MSC4354; "+slotSource)
-	case !ok1:
-		return unstable
+	case !stable:
+		key = c.unstableKey
 	}
-	return stable
+	s, _ := key.Text()
+	if c.stableKey.Kind() == jsonscan.String && c.unstableKey.Kind() == jsonscan.String && !c.unstableKey.Is(s) {
+		c.add("sticky_key", "differs from msc4354_sticky_key", stickySource)
+	}
+	return s
 }
 
 func (c *stickyContent) leaveReason() string {
@@ -201,8 +212,9 @@ func (d sticky) Decode(e *Event) Claim {
 	if e.Sticky == 0 {
 		c.add("sticky", "the event is not sticky", "MSC4354; "+slotSource)
 	}
-	slot, ok := c.slot.Text()
-	if !ok || slot == "" {
+	slotText, _ := c.slot.TextBytes()
+	slot := intern(slotText)
+	if slot == "" {
 		c.add("slot_id", missing(c.slot), slotSource)
 	}
 	c.readApplication()
@@ -211,8 +223,11 @@ func (d sticky) Decode(e *Event) Claim {
 		c.add("slot_id", "is not the application's type, one #, and a name", slotSource)
 	}
 	key := c.key()
-	id, ok := c.id.Text()
-	if !ok || id == "" {
+	id := key // nearly always: one string for both
+	if !c.id.Is(key) {
+		id, _ = c.id.Text()
+	}
+	if id == "" {
 		c.add("member.id", missing(c.id), slotSource)
 	}
 	device := d.identity(c, e, id, key)
@@ -258,11 +273,10 @@ func (d sticky) identity(c *stickyContent, e *Event, id, key string) DeviceID {
 	if !c.memberSeen {
 		c.add("member", "is missing", stickySource)
 	}
-	user, ok := either(c.user, c.claimedUser).Text()
-	switch {
-	case !ok:
-		c.add("member.user_id", missing(either(c.user, c.claimedUser)), stickySource)
-	case user != string(e.Sender):
+	switch user := either(c.user, c.claimedUser); {
+	case user.Kind() != jsonscan.String:
+		c.add("member.user_id", missing(user), stickySource)
+	case !user.Is(string(e.Sender)):
 		c.add("member.user_id", "is not the sender", stickySource)
 	}
 	device, ok := either(c.device, c.claimedDevice).Text()
@@ -289,7 +303,7 @@ func (d sticky) transports(c *stickyContent, m *Membership) {
 			case "published":
 				field, list = "transports.published", fields.Value()
 			case "can_subscribe":
-				m.CanSubscribe = readStrings(fields.Value())
+				m.CanSubscribe = c.strings(fields.Value(), "transports.can_subscribe")
 			}
 		}
 	} else if c.transports != nil {
@@ -302,17 +316,20 @@ func (d sticky) transports(c *stickyContent, m *Membership) {
 		c.add(field, missingOr(list, "is not a list"), stickySource)
 		return
 	}
-	m.Transports = readTransports(list, func(i int) {
-		c.add(index(field, i), "is not an object with a type", stickySource)
-	})
+	m.Transports = c.problems.transports(list, field, stickySource, true)
 }
 
-func readStrings(v jsonscan.Value) []string {
+// strings reads a list of strings; what is none is left out.
+func (p *problems) strings(v jsonscan.Value, field string) []string {
 	list := []string{}
 	elems := jsonscan.OpenArray(v)
-	for elems.Next() {
-		if s, ok := elems.Value().Text(); ok {
-			list = append(list, intern(s))
+	for i := 0; elems.Next(); i++ {
+		if i == maxList {
+			p.remark(field, "has more than 256 entries; the rest is not read", "ruling R-JSON-3")
+			break
+		}
+		if b, ok := elems.Value().TextBytes(); ok {
+			list = append(list, intern(b))
 		}
 	}
 	return list

@@ -134,7 +134,7 @@ func (w *stateWriter) application() {
 					intent = ""
 				}
 			default:
-				if (&stateContent{}).slot(key) != nil {
+				if (&stateContent{}).slot([]byte(key)) != nil {
 					w.unsaid("application."+key, "the name is taken by the dialect itself", "docs/protocol.md R-STATE-1")
 					continue
 				}

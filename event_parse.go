@@ -17,8 +17,10 @@ const maxSticky = time.Hour
 // ParseEvent reads an event in client format. The content and the other raw
 // parts of the result are parts of raw: whoever keeps the event keeps raw, and
 // raw must not change. room is the room the event came from; if it is "" the
-// event's own room_id is taken. The error is an *InvalidError that lists every
-// problem.
+// event's own room_id is taken. Of a key that stands more than once the last
+// one counts. The error is an *InvalidError that lists every problem.
+//
+// It allocates what it has to own: the strings of ids, sender and state key.
 func ParseEvent(raw []byte, room RoomID) (Event, error) {
 	e := Event{Room: room}
 	p := problems{}
@@ -26,32 +28,31 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 		p.add("", "larger than 1 MiB", "client-server API, size limits")
 		return e, p.invalid("")
 	}
-	var seen fieldSet
 	var hasTime bool
 	fields := jsonscan.Open(raw)
 	for fields.Next() {
 		v := fields.Value()
 		switch string(fields.Key()) {
 		case "type":
-			seen.once(&p, "type")
-			e.Type = intern(p.text(v, "type"))
+			b, ok := v.TextBytes()
+			if !ok {
+				p.add("type", "is not a string", "client-server API, event format")
+			}
+			e.Type = intern(b)
 		case "room_id":
-			if id := p.text(v, "room_id"); room == "" {
-				e.Room = RoomID(id)
+			if room == "" || v.Kind() != jsonscan.String {
+				e.Room = RoomID(p.text(v, "room_id"))
 			}
 		case "event_id":
 			e.ID = EventID(p.text(v, "event_id"))
 		case "sender":
-			seen.once(&p, "sender")
 			e.Sender = UserID(p.text(v, "sender"))
 		case "state_key":
-			seen.once(&p, "state_key")
 			key := p.text(v, "state_key")
 			e.StateKey = &key
 		case "origin_server_ts":
 			e.Origin, hasTime = p.millis(v, "origin_server_ts")
 		case "content":
-			seen.once(&p, "content")
 			if v.Kind() != jsonscan.Object {
 				p.add("content", "is not an object", "client-server API, event format")
 			}
@@ -144,30 +145,18 @@ func redactsInContent(content []byte) EventID {
 	return EventID(id)
 }
 
-// intern returns the constant for strings that nearly every event repeats, so
-// that a room keeps one copy of them.
-func intern(s string) string {
-	switch s {
-	case TypeCallMember:
-		return TypeCallMember
-	case TypeMember:
-		return TypeMember
-	case TypeMemberUnstable:
-		return TypeMemberUnstable
-	case TypeRoomMember:
-		return TypeRoomMember
-	case AppCall:
-		return AppCall
-	case TransportLiveKit:
-		return TransportLiveKit
-	case SelectMultiSFU:
-		return SelectMultiSFU
-	case SelectOldest:
-		return SelectOldest
-	case "video":
-		return "video"
-	case "audio":
-		return "audio"
+// intern makes a string of a text. For those that nearly every event repeats
+// it is a constant, so that a room keeps one copy of them.
+func intern(b []byte) string {
+	for _, s := range common {
+		if string(b) == s {
+			return s
+		}
 	}
-	return s
+	return string(b)
+}
+
+var common = [...]string{
+	TypeCallMember, TypeMember, TypeMemberUnstable, TypeRoomMember, AppCall, string(RoomCall),
+	TransportLiveKit, SelectMultiSFU, SelectOldest, "video", "audio",
 }

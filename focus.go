@@ -62,8 +62,8 @@ func selectionOf(t Transport) string {
 	fields := jsonscan.Open(t.Raw)
 	for fields.Next() {
 		if string(fields.Key()) == "focus_selection" {
-			s, _ := fields.Value().Text()
-			return intern(s)
+			b, _ := fields.Value().TextBytes()
+			return intern(b)
 		}
 	}
 	return ""

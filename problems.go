@@ -6,6 +6,13 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
 )
 
+// maxProblems bounds what is listed of one event, and maxList how much of a
+// list in an event is read: both are far beyond what anybody means.
+const (
+	maxProblems = 32
+	maxList     = 256
+)
+
 // problems collects everything that is wrong with one event. A problem either
 // rejects the event or only remarks on it.
 type problems struct {
@@ -21,19 +28,30 @@ func (p *problems) add(field, problem, source string) {
 
 // remark notes a problem that leaves the event valid.
 func (p *problems) remark(field, problem, source string) {
-	p.list = append(p.list, Problem{field, problem, source})
+	switch {
+	case len(p.list) < maxProblems:
+		p.list = append(p.list, Problem{field, problem, source})
+	case len(p.list) == maxProblems:
+		p.list = append(p.list, Problem{"", "more is wrong than is listed", "ruling R-JSON-3"})
+	}
 }
 
 func (p *problems) require(ok bool, field string) {
 	if ok {
 		return
 	}
+	p.rejected = true
 	for _, q := range p.list {
 		if q.Field == field {
 			return // it is there, and something worse is wrong with it
 		}
 	}
 	p.add(field, "is missing", "client-server API, event format")
+}
+
+// twice remarks on a field that stands more than once.
+func (p *problems) twice(field string) {
+	p.remark(field, "stands more than once; the last one counts", "ruling R-JSON-1")
 }
 
 func (p *problems) invalid(id EventID) *InvalidError {
@@ -67,24 +85,4 @@ func (p *problems) number(v jsonscan.Value, field string) (int64, bool) {
 		p.remark(field, "is beyond 2^53, where readers disagree; clamped", "ruling R-JSON-2")
 	}
 	return n, true
-}
-
-// fieldSet remembers which of the few fields that decide were seen, to remark
-// on duplicates: the last one counts, as in every other reader.
-type fieldSet struct {
-	names [12]string
-	n     int
-}
-
-func (s *fieldSet) once(p *problems, name string) {
-	for _, have := range s.names[:s.n] {
-		if have == name {
-			p.remark(name, "stands more than once; the last one counts", "ruling R-JSON-1")
-			return
-		}
-	}
-	if s.n < len(s.names) {
-		s.names[s.n] = name
-		s.n++
-	}
 }

@@ -399,11 +399,12 @@ func compareVerdicts(a, b verdict) int {
 }
 
 // textField reads one string member of a content, "" if there is none.
-func textField(content []byte, name string) (s string) {
+func textField(content []byte, name string) string {
+	var s []byte
 	fields := jsonscan.Open(content)
 	for fields.Next() {
 		if string(fields.Key()) == name {
-			s, _ = fields.Value().Text()
+			s, _ = fields.Value().TextBytes()
 		}
 	}
 	return intern(s)

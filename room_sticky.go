@@ -36,7 +36,7 @@ type stickyGroup struct {
 // first (docs/protocol.md R-STICKY-8).
 const (
 	maxStuckKey    = 64   // of one sticky key
-	maxStuckSender = 4096 // of one sender in a room
+	maxStuckSender = 1024 // of one sender in a room
 )
 
 // stickyEvent folds a message event in.

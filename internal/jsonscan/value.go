@@ -11,17 +11,19 @@ import (
 // Text decodes a string. ok is false if the value is not a string. Lone
 // surrogates become U+FFFD, as in encoding/json.
 func (v Value) Text() (s string, ok bool) {
-	b, ok := v.textBytes()
+	b, ok := v.TextBytes()
 	return string(b), ok
 }
 
 // Is reports whether the value is this string, without allocating.
 func (v Value) Is(s string) bool {
-	b, ok := v.textBytes()
+	b, ok := v.TextBytes()
 	return ok && string(b) == s
 }
 
-func (v Value) textBytes() ([]byte, bool) {
+// TextBytes is Text without a copy: the bytes are part of the value unless it
+// holds an escape.
+func (v Value) TextBytes() (text []byte, ok bool) {
 	if v.Kind() != String || len(v) < 2 {
 		return nil, false
 	}
