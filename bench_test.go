@@ -2,6 +2,7 @@ package matrixrtc_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -73,6 +74,24 @@ func BenchmarkOneMore(b *testing.B) {
 	}
 }
 
+// BenchmarkKept is what a room of 10 000 members keeps, in bytes for each.
+func BenchmarkKept(b *testing.B) {
+	for _, kind := range []string{"state", "sticky"} {
+		b.Run(kind, func(b *testing.B) {
+			var before, after runtime.MemStats
+			for b.Loop() {
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				r := roomOf(b, kind, 10000)
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				runtime.KeepAlive(r)
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/10000, "B/member")
+		})
+	}
+}
+
 // BenchmarkSessions is 10 000 members from raw JSON to sessions.
 func BenchmarkSessions(b *testing.B) {
 	for _, kind := range []string{"state", "sticky"} {
@@ -84,7 +103,7 @@ func BenchmarkSessions(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				r := NewRoom("!bench:example.org", &RoomOptions{Unknown: UnknownJoined})
-				batch := Batch{Complete: true}
+				batch := Batch{Complete: true, State: make([]Event, 0, len(raws)), Sticky: make([]Event, 0, len(raws))}
 				for _, raw := range raws {
 					if e := parseOne(b, raw); e.IsState() {
 						batch.State = append(batch.State, e)

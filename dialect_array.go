@@ -96,7 +96,8 @@ func (d array) entry(e *Event, v jsonscan.Value, i int, p *problems) *Membership
 		p.remark(at, "is not an object", arraySource)
 		return nil
 	}
-	c := readState(v)
+	var c stateContent
+	c.read(v)
 	var expiresTS jsonscan.Value
 	fields := jsonscan.Open(v)
 	for fields.Next() {

@@ -17,7 +17,8 @@ const callSource = "org.matrix.msc3401.call.member as deployed; docs/protocol.md
 
 func (callDialect) Decode(e *Event) Claim {
 	content := clone(e.Content)
-	c := readState(content)
+	var c stateContent
+	c.read(content)
 	c.unfoldSession()
 	if c.app == nil {
 		return Claim{Left: true, Reason: c.leaveReason(), Problems: c.list}

@@ -20,7 +20,8 @@ func (draft) Reads(e *Event) bool {
 
 func (draft) Decode(e *Event) Claim {
 	content := clone(e.Content)
-	c := readState(content)
+	var c stateContent
+	c.read(content)
 	c.unfoldSession()
 	reason := c.leaveReason()
 	appValue := c.either(c.mApp, c.app, "application")

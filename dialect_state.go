@@ -43,9 +43,9 @@ type stateContent struct {
 	extra           []byte // unknown members, as ,"key":value
 }
 
-// readState sorts the members of a content. The values are parts of content.
-func readState(content []byte) *stateContent {
-	c := &stateContent{empty: true}
+// read sorts the members of a content. The values are parts of content.
+func (c *stateContent) read(content []byte) {
+	c.empty = true
 	fields := jsonscan.Open(content)
 	for fields.Next() {
 		v := fields.Value()
@@ -72,7 +72,6 @@ func readState(content []byte) *stateContent {
 	if err := fields.Err(); err != nil {
 		c.add("", "not JSON: "+err.Error(), "client-server API, event format")
 	}
-	return c
 }
 
 // slot is where a key's value belongs, nil if the dialects do not use the key.

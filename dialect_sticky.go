@@ -88,8 +88,7 @@ type stickyContent struct {
 	memberSeen                   bool
 }
 
-func readSticky(content []byte) *stickyContent {
-	c := &stickyContent{}
+func (c *stickyContent) read(content []byte) {
 	fields := jsonscan.Open(content)
 	for fields.Next() {
 		v := fields.Value()
@@ -121,7 +120,6 @@ func readSticky(content []byte) *stickyContent {
 	if err := fields.Err(); err != nil {
 		c.add("", "not JSON: "+err.Error(), "client-server API, event format")
 	}
-	return c
 }
 
 func (c *stickyContent) readMember(v jsonscan.Value) {
@@ -205,8 +203,9 @@ func (c *stickyContent) leaveReason() string {
 
 func (d sticky) Decode(e *Event) Claim {
 	content := clone(e.Content)
-	c := readSticky(content)
-	if d.left(c) {
+	var c stickyContent
+	c.read(content)
+	if d.left(&c) {
 		return Claim{Left: true, Reason: c.leaveReason(), Problems: c.list}
 	}
 	if e.Sticky == 0 {
@@ -230,7 +229,7 @@ func (d sticky) Decode(e *Event) Claim {
 	if id == "" {
 		c.add("member.id", missing(c.id), slotSource)
 	}
-	device := d.identity(c, e, id, key)
+	device := d.identity(&c, e, id, key)
 	m := &Membership{
 		Room: e.Room, Event: e.ID, Dialect: d.name, User: e.Sender, Device: device, Member: MemberID(id),
 		Slot: MakeSlotID(c.appType, name), LiteralSlot: SlotID(slot),
@@ -239,7 +238,7 @@ func (d sticky) Decode(e *Event) Claim {
 		Intent:      readIntent(c.intent), Created: e.Origin, Lifetime: e.Sticky,
 		Key: key, Content: content,
 	}
-	d.transports(c, m)
+	d.transports(&c, m)
 	if c.rejected {
 		return Claim{Left: true, Problems: c.list}
 	}

@@ -84,8 +84,9 @@ type cell struct {
 	gone    bool // redacted
 	size    int  // length of the content, to tell a redacted copy from the original
 	members []*candidate
-	ref     stateRef // of a state cell
-	*stuck           // of a sticky cell, else nil
+	one     [1]*candidate // where members begins: most cells state one
+	ref     stateRef      // of a state cell
+	*stuck                // of a sticky cell, else nil
 }
 
 // stuck is what a cell of a sticky event has besides.
@@ -111,7 +112,8 @@ type candidate struct {
 type person struct {
 	presence membershipState
 	claims   []*candidate // what cells say of this sender, in no order
-	stuck    int          // sticky cells
+	one      [1]*candidate
+	stuck    int // sticky cells
 }
 
 type membershipState uint8

@@ -11,13 +11,14 @@ import (
 // fold is one run of Apply or Advance.
 type fold struct {
 	*Room
-	now     time.Time
-	asOne   bool // see inOne
-	changes []Change
-	touched []*seat
-	groups  []*stickyGroup // whose winner may have changed
-	doors   []*slotState   // that may have opened or closed
-	notes   []note
+	now      time.Time
+	asOne    bool // see inOne
+	changes  []Change
+	touched  []*seat
+	verdicts []verdict      // space for judgeTouched
+	groups   []*stickyGroup // whose winner may have changed
+	doors    []*slotState   // that may have opened or closed
+	notes    []note
 }
 
 // note is a change that belongs to no seat. Notes wait for the next judgement
@@ -343,20 +344,17 @@ func (f *fold) expire() {
 }
 
 func (f *fold) touch(s *seat, cause Cause, at time.Time) {
-	if s == nil {
-		return
-	}
-	if s.touched == nil {
-		s.touched = &touch{}
+	first := !s.touched
+	if first {
+		s.touched = true
 		f.touched = append(f.touched, s)
 	}
 	// The first cause is what ended the membership; what follows in the same
 	// step only settles who comes next. Where the order of a step means nothing,
 	// the earliest is the first.
-	old := s.touched
-	earlier := f.asOne && cause != "" && cmp.Or(at.Compare(old.at), cmp.Compare(cause, old.cause)) < 0
-	if old.cause == "" || earlier {
-		old.cause, old.at = cause, at
+	earlier := f.asOne && cause != "" && cmp.Or(at.Compare(s.at), cmp.Compare(cause, s.cause)) < 0
+	if first || s.cause == "" || earlier {
+		s.cause, s.at = cause, at
 	}
 }
 
@@ -371,17 +369,16 @@ func (f *fold) judgeTouched() {
 		}
 		f.notes = f.notes[:0]
 	}
-	list := f.touched
-	f.touched = nil
-	verdicts := make([]verdict, 0, len(list))
-	for _, s := range list {
+	verdicts := f.verdicts[:0]
+	for _, s := range f.touched {
 		v := f.judge(s)
-		s.touched = nil
-		if v.before != nil || v.after != nil {
+		s.touched = false
+		if v.seat != nil {
 			verdicts = append(verdicts, v)
 		}
 		f.release(s)
 	}
+	f.touched, f.verdicts = f.touched[:0], verdicts
 	if len(verdicts) > 1 {
 		slices.SortFunc(verdicts, compareVerdicts)
 	}

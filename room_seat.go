@@ -11,7 +11,7 @@ type sessionState struct {
 	slot    SlotID
 	room    RoomID
 	seats   map[MemberKey]*seat
-	members []*Member // total order
+	members []*seat // total order of their members
 	since   time.Time
 	follow  int // members that use the oldest member's transport
 	cached  *Session
@@ -22,16 +22,15 @@ type seat struct {
 	session    *sessionState
 	key        MemberKey
 	candidates []*candidate
-	member     *Member   // who sits here now
+	one        [1]*candidate
+	member     Member    // who sits here now; its Membership is nil if nobody does
 	ended      time.Time // when the last stay here ended
 	ghost      bool      // in the ghostRing
-	touched    *touch
-}
 
-// touch is why a seat is to be judged anew.
-type touch struct {
-	cause Cause
-	at    time.Time
+	// Why the seat is to be judged anew.
+	touched bool
+	cause   Cause
+	at      time.Time
 }
 
 // place seats a membership that a cell states.
@@ -50,10 +49,18 @@ func (f *fold) place(c *cell, m *Membership, at time.Time) {
 	p := f.person(m.User)
 	k := &candidate{m: m, cell: c, seat: s, owner: p, heap: -1}
 	k.mine = len(p.claims)
-	p.claims = append(p.claims, k)
-	c.members = append(c.members, k)
-	s.candidates = append(s.candidates, k)
+	p.claims = append(or(p.claims, p.one[:0]), k)
+	c.members = append(or(c.members, c.one[:0]), k)
+	s.candidates = append(or(s.candidates, s.one[:0]), k)
 	f.touch(s, "", at)
+}
+
+// or is list, or the space that was kept for its first element.
+func or(list, first []*candidate) []*candidate {
+	if list == nil {
+		return first
+	}
+	return list
 }
 
 // unplace takes a candidate away.
@@ -72,7 +79,7 @@ func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
 
 // release forgets a seat and a session that nobody speaks of any more.
 func (f *fold) release(s *seat) {
-	if len(s.candidates) > 0 || s.member != nil || s.ghost {
+	if len(s.candidates) > 0 || s.member.Membership != nil || s.ghost {
 		return
 	}
 	if s.session.seats[s.key] == s {
@@ -128,7 +135,7 @@ func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
 	for _, k := range s.candidates {
 		ok, cause := f.counts(k)
 		if !ok {
-			if whyNot == "" || s.member != nil && s.member.Membership == k.m {
+			if whyNot == "" || s.member.Membership == k.m {
 				whyNot = cause
 			}
 			continue
@@ -151,21 +158,21 @@ func compareCandidates(a, b *Membership) int {
 // verdict is the difference that judging a seat makes.
 type verdict struct {
 	seat          *seat
-	before, after *Member
+	before, after Member
 	cause         Cause     // of the end of before, if it ends
 	ended         time.Time // when before ended
 	began         time.Time // when after began
 }
 
 func (v verdict) rank() int {
-	if v.after == nil {
+	if v.after.Membership == nil {
 		return 0
 	}
 	return 1
 }
 
 func (v verdict) subject() *Membership {
-	if v.after != nil {
+	if v.after.Membership != nil {
 		return v.after.Membership
 	}
 	return v.before.Membership
@@ -180,10 +187,10 @@ func (f *fold) judge(s *seat) verdict {
 		f.expiry.push(k)
 	}
 	switch {
-	case k == nil && before == nil, k != nil && before != nil && before.Membership == k.m:
+	case k == nil && before.Membership == nil, k != nil && before.Membership == k.m:
 		return verdict{}
 	case k == nil:
-		v := verdict{seat: s, before: before, cause: s.touched.cause, ended: s.touched.at}
+		v := verdict{seat: s, before: before, cause: s.cause, ended: s.at}
 		switch {
 		case over(before.Membership, v.ended) || v.cause == "":
 			v.cause, v.ended = endOfTime(before.Membership), before.Expires
@@ -201,10 +208,10 @@ func (f *fold) judge(s *seat) verdict {
 	// sender came back, the slot was opened, a newer dialect fell silent.
 	v := verdict{seat: s, before: before, began: k.cell.origin}
 	if !f.asOne {
-		v.began = later(v.began, s.touched.at)
+		v.began = later(v.began, s.at)
 	}
-	v.after = &Member{Membership: k.m, Since: k.m.Created}
-	if before == nil {
+	v.after = Member{Membership: k.m, Since: k.m.Created}
+	if before.Membership == nil {
 		if v.began.After(k.cell.origin) || s.ended.After(v.after.Since) {
 			v.after.Since = later(v.began, v.after.Since)
 		}
@@ -258,30 +265,27 @@ func (f *fold) carryOut(v verdict) {
 	key := SessionKey{f.id, s.slot}
 	first := s.first()
 	switch {
-	case v.before != nil && (v.after == nil || v.cause != ""):
-		s.remove(v.before)
+	case v.before.Membership != nil && (v.after.Membership == nil || v.cause != ""):
+		s.sit(v.seat, v.after)
 		v.seat.ended = v.ended
-		f.emit(MemberLeft{f.at(v.ended), key, *v.before, v.cause})
-		if v.after != nil {
-			s.insert(v.after)
-			f.emit(MemberJoined{f.at(v.began), key, *v.after})
+		f.emit(MemberLeft{f.at(v.ended), key, v.before, v.cause})
+		if v.after.Membership != nil {
+			f.emit(MemberJoined{f.at(v.began), key, v.after})
 		} else if len(s.members) == 0 {
 			f.emit(SessionEnded{f.at(v.ended), key})
 		}
-	case v.before != nil:
-		s.remove(v.before)
-		s.insert(v.after)
-		f.emit(MemberUpdated{f.at(v.began), key, *v.after, *v.before})
+	case v.before.Membership != nil:
+		s.sit(v.seat, v.after)
+		f.emit(MemberUpdated{f.at(v.began), key, v.after, v.before})
 	default:
 		if len(s.members) == 0 {
 			s.since = v.after.Since
 			f.emit(SessionStarted{f.at(v.began), key, v.after.Application})
 		}
-		s.insert(v.after)
-		f.emit(MemberJoined{f.at(v.began), key, *v.after})
+		s.sit(v.seat, v.after)
+		f.emit(MemberJoined{f.at(v.began), key, v.after})
 	}
-	v.seat.member = v.after
-	if v.after == nil {
+	if v.after.Membership == nil {
 		if old := f.ghosts.add(v.seat); old != nil {
 			f.release(old)
 		}
@@ -299,7 +303,7 @@ func (s *sessionState) first() *Membership {
 	if len(s.members) == 0 {
 		return nil
 	}
-	return s.members[0].Membership
+	return s.members[0].member.Membership
 }
 
 // focusOf is the transport that a member decides when it is the oldest.
@@ -311,34 +315,40 @@ func focusOf(m *Membership) Transport {
 	return Transport{}
 }
 
-func (s *sessionState) find(m *Member) (int, bool) {
-	return slices.BinarySearchFunc(s.members, m, func(a, b *Member) int {
-		return compareMembers(a.Membership, b.Membership)
+func (s *sessionState) find(m *Membership) int {
+	i, _ := slices.BinarySearchFunc(s.members, m, func(a *seat, m *Membership) int {
+		return compareMembers(a.member.Membership, m)
 	})
+	return i
 }
 
-func (s *sessionState) insert(m *Member) {
-	i, _ := s.find(m)
-	s.members = slices.Insert(s.members, i, m)
+// sit puts a member on a seat in place of the one who sits there, or nobody if
+// the Membership is nil.
+func (s *sessionState) sit(seat *seat, m Member) {
+	s.cached = nil
+	if before := seat.member.Membership; before != nil {
+		if follows(before) {
+			s.follow--
+		}
+		i := s.find(before)
+		if m.Membership == nil || compareMembers(before, m.Membership) != 0 {
+			s.members = slices.Delete(s.members, i, i+1)
+		}
+	}
+	was := seat.member.Membership
+	seat.member = m
+	if m.Membership == nil {
+		return
+	}
+	if was == nil || compareMembers(was, m.Membership) != 0 {
+		s.members = slices.Insert(s.members, s.find(m.Membership), seat)
+	}
 	if follows(m.Membership) {
 		s.follow++
 	}
 	if m.Since.Before(s.since) {
 		s.since = m.Since
 	}
-	s.cached = nil
-}
-
-func (s *sessionState) remove(m *Member) {
-	i, ok := s.find(m)
-	if !ok {
-		return
-	}
-	s.members = slices.Delete(s.members, i, i+1)
-	if follows(m.Membership) {
-		s.follow--
-	}
-	s.cached = nil
 }
 
 // snapshot is the session as it stands; it is made once per change.
@@ -346,7 +356,7 @@ func (s *sessionState) snapshot() *Session {
 	if s.cached == nil {
 		c := &Session{Key: SessionKey{s.room, s.slot}, since: s.since, members: make([]Member, len(s.members))}
 		for i, m := range s.members {
-			c.members[i] = *m
+			c.members[i] = m.member
 		}
 		c.Application = c.members[0].Application
 		s.cached = c
