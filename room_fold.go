@@ -14,7 +14,7 @@ type fold struct {
 	now      time.Time
 	asOne    bool // see inOne
 	changes  []Change
-	touched  []*seat
+	touched  []touch
 	verdicts []verdict      // space for judgeTouched
 	groups   []*stickyGroup // whose winner may have changed
 	doors    []*slotState   // that may have opened or closed
@@ -40,6 +40,7 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 	f.inOne(func() {
 		if b.Complete {
 			f.dropAbsent(b)
+			f.grow(len(b.State))
 		}
 		for i := range b.State {
 			e := &b.State[i]
@@ -49,6 +50,13 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 			f.event(e)
 		}
 	})
+}
+
+// grow makes room in an empty room for what is about to come.
+func (f *fold) grow(n int) {
+	if len(f.state) == 0 && len(f.people) == 0 {
+		f.state, f.people = make(map[stateRef]*cell, n), make(map[UserID]*person, n)
+	}
 }
 
 // inOne runs a step whose inner order means nothing.
@@ -344,17 +352,18 @@ func (f *fold) expire() {
 }
 
 func (f *fold) touch(s *seat, cause Cause, at time.Time) {
-	first := !s.touched
-	if first {
-		s.touched = true
-		f.touched = append(f.touched, s)
+	if s.touched == 0 {
+		f.touched = append(f.touched, touch{s, cause, at})
+		s.touched = len(f.touched)
+		return
 	}
 	// The first cause is what ended the membership; what follows in the same
 	// step only settles who comes next. Where the order of a step means nothing,
 	// the earliest is the first.
-	earlier := f.asOne && cause != "" && cmp.Or(at.Compare(s.at), cmp.Compare(cause, s.cause)) < 0
-	if first || s.cause == "" || earlier {
-		s.cause, s.at = cause, at
+	t := &f.touched[s.touched-1]
+	earlier := f.asOne && cause != "" && cmp.Or(at.Compare(t.at), cmp.Compare(cause, t.cause)) < 0
+	if t.cause == "" || earlier {
+		t.cause, t.at = cause, at
 	}
 }
 
@@ -370,13 +379,13 @@ func (f *fold) judgeTouched() {
 		f.notes = f.notes[:0]
 	}
 	verdicts := f.verdicts[:0]
-	for _, s := range f.touched {
-		v := f.judge(s)
-		s.touched = false
+	for _, t := range f.touched {
+		v := f.judge(t)
+		t.seat.touched = 0
 		if v.seat != nil {
 			verdicts = append(verdicts, v)
 		}
-		f.release(s)
+		f.release(t.seat)
 	}
 	f.touched, f.verdicts = f.touched[:0], verdicts
 	if len(verdicts) > 1 {

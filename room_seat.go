@@ -26,11 +26,14 @@ type seat struct {
 	member     Member    // who sits here now; its Membership is nil if nobody does
 	ended      time.Time // when the last stay here ended
 	ghost      bool      // in the ghostRing
+	touched    int       // index + 1 in fold.touched, 0 if it is not to be judged anew
+}
 
-	// Why the seat is to be judged anew.
-	touched bool
-	cause   Cause
-	at      time.Time
+// touch is why a seat is to be judged anew.
+type touch struct {
+	seat  *seat
+	cause Cause
+	at    time.Time
 }
 
 // place seats a membership that a cell states.
@@ -180,7 +183,8 @@ func (v verdict) subject() *Membership {
 
 // judge decides who sits on a seat now. The verdict is empty if nothing has
 // changed.
-func (f *fold) judge(s *seat) verdict {
+func (f *fold) judge(t touch) verdict {
+	s := t.seat
 	k, whyNot := f.best(s)
 	before := s.member
 	if k != nil && k.heap < 0 && !k.cell.sticks() && !k.m.Expires.IsZero() {
@@ -190,7 +194,7 @@ func (f *fold) judge(s *seat) verdict {
 	case k == nil && before.Membership == nil, k != nil && before.Membership == k.m:
 		return verdict{}
 	case k == nil:
-		v := verdict{seat: s, before: before, cause: s.cause, ended: s.at}
+		v := verdict{seat: s, before: before, cause: t.cause, ended: t.at}
 		switch {
 		case over(before.Membership, v.ended) || v.cause == "":
 			v.cause, v.ended = endOfTime(before.Membership), before.Expires
@@ -208,7 +212,7 @@ func (f *fold) judge(s *seat) verdict {
 	// sender came back, the slot was opened, a newer dialect fell silent.
 	v := verdict{seat: s, before: before, began: k.cell.origin}
 	if !f.asOne {
-		v.began = later(v.began, s.at)
+		v.began = later(v.began, t.at)
 	}
 	v.after = Member{Membership: k.m, Since: k.m.Created}
 	if before.Membership == nil {

@@ -81,7 +81,12 @@ func (f *fold) stickyEvent(e *Event) {
 
 // stick puts an event into its group.
 func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
-	ref := stickyRef{e.Sender, e.Type, StickyKey(e.Content)}
+	ref := stickyRef{sender: e.Sender, typ: e.Type}
+	if len(claim.Members) == 1 {
+		ref.key = claim.Members[0].Key
+	} else {
+		ref.key = StickyKey(e.Content)
+	}
 	if ref.key == "" {
 		ref.key = "\x00" + string(e.ID) // unkeyed: replaces nothing, ends by itself
 	}

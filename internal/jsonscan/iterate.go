@@ -50,18 +50,11 @@ func (f *Fields) Next() bool {
 		i = space(f.text, i+1)
 	}
 	start := i
-	i, err := member(f.text, i)
+	end, i, err := member(f.text, i)
 	if err != nil {
 		return f.stop(err)
 	}
-	end := start + 1
-	for f.text[end] != '"' {
-		if f.text[end] == '\\' {
-			end++
-		}
-		end++
-	}
-	f.key = f.text[start+1 : end]
+	f.key = f.text[start+1 : end-1]
 	if bytes.IndexByte(f.key, '\\') >= 0 {
 		f.key = unescape(nil, f.key)
 	}

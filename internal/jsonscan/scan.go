@@ -6,6 +6,8 @@
 package jsonscan
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -95,8 +97,23 @@ func space(d []byte, i int) int {
 }
 
 // skip checks the value that starts at or after i and returns the index behind
-// it. It uses no recursion: depth costs a bit, not a stack frame.
+// it.
 func skip(d []byte, i int) (int, error) {
+	i = space(d, i)
+	switch {
+	case i >= len(d):
+		return i, fail(i, "unexpected end")
+	case d[i] == '{' || d[i] == '[':
+		return skipNested(d, i)
+	case d[i] == '"':
+		return skipString(d, i)
+	}
+	return skipScalar(d, i)
+}
+
+// skipNested is skip for arrays and objects. It uses no recursion: depth costs a
+// bit, not a stack frame.
+func skipNested(d []byte, i int) (int, error) {
 	var objects [MaxDepth / 64]uint64 // bit n: nesting level n is an object
 	depth := 0
 	for {
@@ -123,7 +140,7 @@ func skip(d []byte, i int) (int, error) {
 				break // an empty one closes below
 			}
 			if i = j; c == '{' {
-				if i, err = member(d, i); err != nil {
+				if _, i, err = member(d, i); err != nil {
 					return i, err
 				}
 			}
@@ -149,7 +166,7 @@ func skip(d []byte, i int) (int, error) {
 			if d[i] == ',' {
 				i++
 				if object {
-					if i, err = member(d, space(d, i)); err != nil {
+					if _, i, err = member(d, space(d, i)); err != nil {
 						return i, err
 					}
 				}
@@ -164,20 +181,20 @@ func skip(d []byte, i int) (int, error) {
 	}
 }
 
-// member checks a key and its colon.
-func member(d []byte, i int) (int, error) {
+// member checks a key and its colon, and returns the indices behind them.
+func member(d []byte, i int) (key, next int, err error) {
 	if i >= len(d) || d[i] != '"' {
-		return i, fail(i, "expected a key")
+		return i, i, fail(i, "expected a key")
 	}
-	i, err := skipString(d, i)
+	key, err = skipString(d, i)
 	if err != nil {
-		return i, err
+		return key, key, err
 	}
-	i = space(d, i)
+	i = space(d, key)
 	if i >= len(d) || d[i] != ':' {
-		return i, fail(i, "expected a colon")
+		return key, i, fail(i, "expected a colon")
 	}
-	return i + 1, nil
+	return key, i + 1, nil
 }
 
 // plain marks the bytes that need no look inside a string.
@@ -188,11 +205,27 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// specials marks the bytes of w that are not plain, with their highest bit; the
+// lowest mark is exact.
+func specials(w uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote, slash := w^'"'*ones, w^'\\'*ones
+	return (w | (w-0x20*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+}
+
 // skipString checks the string that starts at i and returns the index behind
 // its closing quote.
 func skipString(d []byte, i int) (int, error) {
 	i++
 	for i < len(d) {
+		if i+8 <= len(d) {
+			special := specials(binary.LittleEndian.Uint64(d[i:]))
+			if special == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(special) / 8
+		}
 		c := d[i]
 		if plain[c] {
 			i++
