@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
 	"github.com/matrixrtc-go/matrixrtc/server/sfu"
 )
@@ -208,18 +206,12 @@ func (s *Server) startMedia(ctx context.Context, base string) (*media, error) {
 			close:      func() error { rooms.close(); return nil },
 		}, nil
 	}
-	var block []byte
-	if s.cfg.LiveKit.Kind == yaml.MappingNode {
-		var err error
-		if block, err = yaml.Marshal(&s.cfg.LiveKit); err != nil {
-			return nil, fmt.Errorf("livekit block: %w", err)
-		}
+	conf, err := s.cfg.embedded(s.key, s.secret)
+	if err != nil {
+		return nil, err
 	}
-	lk, err := sfu.Start(ctx, &sfu.Config{
-		LiveKitYAML: block, Key: s.key, Secret: string(s.secret),
-		NodeIP: s.cfg.Media.Address, UDPPort: s.cfg.Media.UDPPort, TCPPort: s.cfg.Media.TCPPort,
-		Loopback: s.cfg.Media.Loopback, Drain: s.opts.Drain, Logger: s.log.With("part", "sfu"),
-	})
+	conf.Drain, conf.Logger = s.opts.Drain, s.log.With("part", "sfu")
+	lk, err := sfu.Start(ctx, conf)
 	if err != nil {
 		return nil, err
 	}

@@ -201,25 +201,34 @@ func TestSite(t *testing.T) {
 	}
 }
 
-// LiveKit's own keys are checked by LiveKit, before anything is up.
+// LiveKit's own keys are checked with the rest of the file.
 func TestLiveKitBlockErrors(t *testing.T) {
+	t.Parallel()
 	for block, want := range map[string]string{
-		"rtc: {udp_prt: 1}":         "udp_prt",
-		"room: {auto_create: true}": "room.auto_create",
-		"keys: {short: hunter2}":    `"short" has 7 characters`,
+		"rtc: {udp_prt: 1}":                             `site.yaml:5: livekit: LiveKit knows no key "udp_prt" here`,
+		"# first\n\n  rtc:\n    # then\n    tcp_prt: 1": `site.yaml:9: livekit: LiveKit knows no key "tcp_prt" here`,
+		"rtc: [1]": "site.yaml:5: livekit: want a mapping, not a list",
+		"turn:\n    # one of them\n    udp_port: hunter2": "site.yaml:7: livekit: want a number, not a text",
+		"room: {auto_create: true}":                       "site.yaml:5: livekit.room.auto_create: ",
+		"port: 1\n  keys:\n    short: hunter2":            `site.yaml:6: livekit.keys: the secret of "short" has 7 characters`,
+		"rtc: {port_range_start: 9, udp_port: nine}":      "site.yaml:4: livekit: not accepted by LiveKit: ",
 	} {
-		cfg, err := Parse([]byte("full_access_homeservers: '*'\nlisten: 127.0.0.1:0\nmedia: {loopback: true, udp_port: -1}\nlivekit:\n  "+block), "site.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := New(cfg, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = s.Serve(t.Context())
+		_, err := Parse([]byte("full_access_homeservers: '*'\nlisten: 127.0.0.1:0\nmedia: {loopback: true, udp_port: -1}\nlivekit:\n  "+block), "site.yaml")
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", block, err)
 		}
+	}
+}
+
+// What was not read from a file is checked all the same.
+func TestLiveKitBlockWithoutFile(t *testing.T) {
+	t.Parallel()
+	var cfg Config
+	if err := yaml.Unmarshal([]byte("full_access_homeservers: '*'\nlivekit: {rtc: {udp_prt: 1}}"), &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(&cfg, nil); err == nil || err.Error() != `configuration: livekit: LiveKit knows no key "udp_prt" here` {
+		t.Error(err)
 	}
 }
 

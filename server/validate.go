@@ -24,6 +24,7 @@ func (c *Config) problems() []Problem {
 	v.listeners()
 	v.homeservers()
 	v.sfu()
+	v.livekit()
 	if c.TokenLifetime != 0 && (c.TokenLifetime < time.Minute || c.TokenLifetime > time.Hour) {
 		v.add("token_lifetime", "want 1m to 1h")
 	}
@@ -137,6 +138,41 @@ func (v *validator) sfu() {
 	}
 	if p := c.Media.TCPPort; p < -2 || p > 65535 {
 		v.add("media.tcp_port", "want a port number")
+	}
+}
+
+// livekit lets the embedded SFU look at its block. What the site's own keys
+// say wrongly is said already.
+func (v *validator) livekit() {
+	c := v.c
+	if c.SFU.URL != "" || c.LiveKit.Kind != yaml.MappingNode || len(v.list) > 0 {
+		return
+	}
+	key, secret, err := c.sfuKeys()
+	if err != nil {
+		return
+	}
+	conf, err := c.embedded(key, secret)
+	if err != nil {
+		v.add("livekit", err.Error())
+		return
+	}
+	lines := blockLines(conf.LiveKitYAML, &c.LiveKit)
+	file, _, _ := strings.Cut(c.origin["livekit"], ":")
+	for _, e := range conf.Check() {
+		p := Problem{Where: c.origin["livekit"], Key: "livekit", Text: e.Problem}
+		line := lines[e.Line]
+		if e.Key != "" {
+			p.Key += "." + e.Key
+			line = lineOf(&c.LiveKit, strings.Split(e.Key, "."))
+		}
+		if e.Err != nil {
+			p.Text += ": " + e.Err.Error()
+		}
+		if line > 0 && file != "" {
+			p.Where = at(file, line)
+		}
+		v.list = append(v.list, p)
 	}
 }
 

@@ -74,6 +74,7 @@ type Config struct {
 // ConfigError says what is wrong with the configuration and what to do.
 type ConfigError struct {
 	Key     string // dotted path within the livekit block, "" for all of it
+	Line    int    // within the livekit block, from 1; 0 if that is not known
 	Problem string
 	Err     error // may be nil
 }

@@ -173,6 +173,9 @@ func TestConfig(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r, err := tt.cfg.resolve()
+			if list := tt.cfg.Check(); (len(list) > 0) != (err != nil) {
+				t.Errorf("Check finds %v, Start %v", list, err)
+			}
 			switch {
 			case tt.want == "" && err != nil:
 				t.Fatal(err)
