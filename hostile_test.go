@@ -91,7 +91,7 @@ func TestFloods(t *testing.T) {
 		}, 8},
 		{"refreshes of one sticky key", func(i int) Event {
 			return Event{Type: TypeMemberUnstable, Sticky: time.Hour, Content: []byte(device("m.call#", "one")), Origin: zero.Add(time.Duration(i))}
-		}, 4 * 64},
+		}, 4 * 16},
 		{"sticky events without a key", func(int) Event {
 			return Event{Type: TypeMemberUnstable, Sticky: time.Hour, Content: []byte(`{"application":{}}`)}
 		}, 16 * 1024},

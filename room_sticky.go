@@ -35,7 +35,7 @@ type stickyGroup struct {
 // Live sticky events beyond these counts are not kept; the weakest of a key go
 // first (docs/protocol.md R-STICKY-8).
 const (
-	maxStuckKey    = 64   // of one sticky key
+	maxStuckKey    = 16   // of one sticky key
 	maxStuckSender = 1024 // of one sender in a room
 )
 
