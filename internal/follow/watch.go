@@ -76,7 +76,11 @@ func (l *lines) of(u client.Update) (c report.Change, ok bool) {
 		return report.OfChange(l.room.ID(), u.Change, sessionOf(l.room, u.Change)), true
 	case client.Note:
 		if !u.Final {
-			return report.Notice(l.room.ID(), l.note(u.Err), time.Now(), u.Err), true
+			kind, err := l.note(u.Err), u.Err
+			if cause := errors.Unwrap(err); kind == report.KindUnreachable && cause != nil {
+				err = cause // the line says the rest
+			}
+			return report.Notice(l.room.ID(), kind, time.Now(), err), true
 		}
 	}
 	return report.Change{}, false

@@ -108,7 +108,7 @@ func TestWatch(t *testing.T) {
 		h.Down(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := s.take(); len(got) != 1 || !strings.HasPrefix(got[0], "the homeserver does not answer, trying again: ") {
+		if got := s.take(); len(got) != 1 || !strings.HasPrefix(got[0], "no contact with the homeserver, trying again: ") {
 			t.Errorf("down: %q", got)
 		}
 		h.Down(false)

@@ -31,6 +31,8 @@ type Change struct {
 	Event    matrixrtc.EventID   `json:"event_id,omitempty"`
 	Sender   matrixrtc.UserID    `json:"user_id,omitempty"`
 	Problems []matrixrtc.Problem `json:"problems,omitempty"`
+	// Counted says that the event states a membership all the same.
+	Counted bool `json:"counted,omitempty"`
 
 	Error string `json:"error,omitempty"`
 
@@ -141,7 +143,7 @@ func OfChange(room matrixrtc.RoomID, c matrixrtc.Change, s *matrixrtc.Session) C
 		out.Kind, out.Room, out.Slot = KindFocusChanged, c.Session.Room, c.Session.Slot
 		out.From, out.To = c.From.Raw, c.To.Raw
 	case matrixrtc.Invalid:
-		out.Kind, out.Event, out.Sender, out.Problems = KindInvalid, c.Event, c.Sender, c.Problems
+		out.Kind, out.Event, out.Sender, out.Problems, out.Counted = KindInvalid, c.Event, c.Sender, c.Problems, c.Counted
 	}
 	return out
 }

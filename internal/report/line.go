@@ -46,13 +46,16 @@ func sentence(c Change) (color, text string) {
 	case KindFocusChanged:
 		return "", fmt.Sprintf("members of %s move from %s to %s", slot, transport(c.From, true), transport(c.To, true))
 	case KindInvalid:
+		if c.Counted {
+			return colorNote, fmt.Sprintf("event %s of %s is counted, but not as it should be: %s", Clean(string(c.Event)), Clean(string(c.Sender)), problems(c.Problems))
+		}
 		return colorBad, fmt.Sprintf("event %s of %s is not valid: %s", Clean(string(c.Event)), Clean(string(c.Sender)), problems(c.Problems))
 	case KindWatching:
 		return colorQuiet, fmt.Sprintf("watching %s (stop with Ctrl-C)", Clean(string(c.Room)))
 	case KindEncrypted:
 		return colorNote, "this room is encrypted: encrypted memberships cannot be read yet, so members may be missing"
 	case KindUnreachable:
-		return colorBad, "the homeserver does not answer, trying again: " + CleanLine(c.Error)
+		return colorBad, "no contact with the homeserver, trying again: " + CleanLine(c.Error)
 	case KindReachable:
 		return colorGood, "the homeserver answers again; what follows happened meanwhile"
 	case KindNotInRoom:

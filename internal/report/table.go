@@ -69,12 +69,18 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// maxColumn is the width to which a column is aligned. What is wider pushes the
+// rest of its own row aside, and not that of all the others.
+const maxColumn = 60
+
 // WriteTable aligns columns for people; the first row is the heading.
 func WriteTable(w io.Writer, rows [][]string, indent string, s *Style) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
+			if n := utf8.RuneCountInString(cell); n <= maxColumn {
+				width[i] = max(width[i], n)
+			}
 		}
 	}
 	for n, row := range rows {
@@ -82,7 +88,7 @@ func WriteTable(w io.Writer, rows [][]string, indent string, s *Style) {
 		for i, cell := range row {
 			b.WriteString(cell)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)+2))
+				b.WriteString(strings.Repeat(" ", max(0, width[i]-utf8.RuneCountInString(cell))+2))
 			}
 		}
 		color := ""
@@ -91,6 +97,20 @@ func WriteTable(w io.Writer, rows [][]string, indent string, s *Style) {
 		}
 		fmt.Fprintln(w, indent+s.paint(color, b.String()))
 	}
+}
+
+func writeInvalid(w io.Writer, s *Style, title string, list []Invalid) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
+	for _, e := range list[:min(len(list), maxListed)] {
+		fmt.Fprintf(w, "  %s in %s\n", Clean(string(e.Event)), Clean(string(e.Room)))
+		for _, p := range e.Problems {
+			fmt.Fprintf(w, "    %s %s\n", Clean(p.String()), s.paint(colorQuiet, "["+Clean(p.Source)+"]"))
+		}
+	}
+	more(w, len(list))
 }
 
 // maxListed is how many of the things left out are listed for people; the JSON
@@ -107,16 +127,16 @@ func writeRest(w io.Writer, d Sessions, s *Style) {
 			fmt.Fprintln(w, s.paint(colorNote, fmt.Sprintf("%s cannot be read and may be memberships.", count(n, "encrypted event"))))
 		}
 	}
-	if n := len(d.Invalid); n > 0 {
-		fmt.Fprintf(w, "\n%s\n", s.paint(colorBad, "Not valid, and therefore not counted:"))
-		for _, e := range d.Invalid[:min(n, maxListed)] {
-			fmt.Fprintf(w, "  %s in %s\n", Clean(string(e.Event)), Clean(string(e.Room)))
-			for _, p := range e.Problems {
-				fmt.Fprintf(w, "    %s %s\n", Clean(p.String()), s.paint(colorQuiet, "["+Clean(p.Source)+"]"))
-			}
+	var rejected, remarks []Invalid
+	for _, e := range d.Invalid {
+		if e.Counted {
+			remarks = append(remarks, e)
+		} else {
+			rejected = append(rejected, e)
 		}
-		more(w, n)
 	}
+	writeInvalid(w, s, s.paint(colorBad, "Not valid, and therefore not counted:"), rejected)
+	writeInvalid(w, s, s.paint(colorNote, "Counted, but not as they should be:"), remarks)
 	if n := len(d.Input); n > 0 {
 		fmt.Fprintf(w, "\n%s\n", s.paint(colorBad, "Left out of the input:"))
 		for _, p := range d.Input[:min(n, maxListed)] {

@@ -65,7 +65,10 @@ func TestLine(t *testing.T) {
 		{change(KindInvalid, func(c *Change) {
 			c.Event, c.Sender, c.Problems = "$bad", "@evil\x1b[2J:x", []matrixrtc.Problem{{Field: "device_id", Problem: "is missing"}, {Problem: "is silly"}}
 		}), `12:00:03 event $bad of @evil\u001b[2J:x is not valid: device_id: is missing; is silly`},
-		{change(KindUnreachable, func(c *Change) { c.Error = "no route" }), "12:00:03 the homeserver does not answer, trying again: no route"},
+		{change(KindUnreachable, func(c *Change) { c.Error = "no route" }), "12:00:03 no contact with the homeserver, trying again: no route"},
+		{change(KindInvalid, func(c *Change) {
+			c.Event, c.Sender, c.Counted, c.Problems = "$odd", "@a:x", true, []matrixrtc.Problem{{Field: "x", Problem: "is odd"}}
+		}), "12:00:03 event $odd of @a:x is counted, but not as it should be: x: is odd"},
 		{change(KindOwn, func(c *Change) { c.State = "joined" }), "12:00:03 we are in m.call#ROOM of !r:x"},
 		{change(KindConnection, func(c *Change) {
 			c.State, c.Transport, c.Publish, c.Error = "refused", member("", "").Transport, true, "no"
@@ -133,7 +136,10 @@ func TestWriteSessions(t *testing.T) {
 				{Room: "!r:x", Slot: "m.call#ROOM", Application: "m.call", Since: noon, Users: 2, Devices: 2, Members: []Member{*member("@a:x", "LONGDEVICE"), *stranger}},
 				{Room: "!r:x", Slot: "chess#1", Application: "chess", Since: noon - 86_400_000, Users: 1, Devices: 1, Members: []Member{*member("@a:x", "A")}},
 			},
-			Invalid:    []Invalid{{Event: "$bad", Room: "!r:x", Problems: []matrixrtc.Problem{{Field: "device_id", Problem: "is missing", Source: "MSC4143"}}}},
+			Invalid: []Invalid{
+				{Event: "$odd", Room: "!r:x", Counted: true, Problems: []matrixrtc.Problem{{Field: "created_ts", Problem: "lies ahead", Source: "MSC3401"}}},
+				{Event: "$bad", Room: "!r:x", Problems: []matrixrtc.Problem{{Field: "device_id", Problem: "is missing", Source: "MSC4143"}}},
+			},
 			Unreadable: []Unreadable{{Event: "$e", Room: "!r:x"}},
 		},
 		Encrypted: []matrixrtc.RoomID{"!r:x"},
@@ -159,6 +165,10 @@ Not valid, and therefore not counted:
   $bad in !r:x
     device_id: is missing [MSC4143]
 
+Counted, but not as they should be:
+  $odd in !r:x
+    created_ts: lies ahead [MSC3401]
+
 Left out of the input:
   line 7: is not JSON
 `
@@ -168,6 +178,17 @@ Left out of the input:
 	b.Reset()
 	if err := WriteSessions(&b, Sessions{Document: Document{At: noon}}, utc); err != nil || b.String() != "No session at 2026-01-01 12:00:00.\n" {
 		t.Errorf("nothing gives %q, %v", b.String(), err)
+	}
+}
+
+// One very long name must not push the columns of everybody else away.
+func TestTableOfLongCells(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 300)
+	var b strings.Builder
+	WriteTable(&b, [][]string{{"A", "B"}, {"short", "1"}, {long, "2"}}, "", nil)
+	if want := "A      B\nshort  1\n" + long + "  2\n"; b.String() != want {
+		t.Errorf("got:\n%s", b.String())
 	}
 }
 
