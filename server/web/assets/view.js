@@ -191,7 +191,7 @@ export function drawLists(state) {
   });
   const room = (id) => state.rooms.find((r) => r.room_id === id)?.name || id;
   $('invalid-card').hidden = !state.invalid_total;
-  put($('invalid-title'), `${many(state.invalid_total, 'event')} not as they should be`);
+  put($('invalid-title'), `${many(state.invalid_total, 'event')} ${state.invalid.some((i) => i.counted) ? 'with problems' : 'not valid'}`);
   keyed($('invalid'), state.invalid, (i) => i.room_id + i.event_id, () => el('li', '', el('code'), el('span', 'muted'), el('ul')), (n, i) => {
     put(n.children[0], i.event_id, 60);
     put(n.children[1], ` in ${clip(clean(room(i.room_id)), 60)}${i.counted ? ', counted all the same' : ', not counted'}`, 90);
