@@ -98,6 +98,8 @@ func TestLifetime(t *testing.T) {
 		{``, 0, 4 * time.Hour, false},
 		{`,"expires":1000`, 0, time.Second, false},
 		{`,"expires_after":1000`, 0, time.Second, false},
+		{`,"expires_after":1000,"expires":2000`, 0, 2 * time.Second, false},
+		{`,"expires":2000,"expires_after":1000`, 0, 2 * time.Second, false},
 		{fmt.Sprintf(`,"created_ts":%d,"expires":120000`, at-60000), -time.Minute, time.Minute, true},
 		{fmt.Sprintf(`,"created_ts":%d`, at+5*60000), 5 * time.Minute, 4*time.Hour + 5*time.Minute, true},
 		{fmt.Sprintf(`,"created_ts":%d`, at+5*60000+1), 0, 4 * time.Hour, false},

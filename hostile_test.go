@@ -53,6 +53,7 @@ func TestOneEventSaysALot(t *testing.T) {
 		{"foci", TypeMember, "_@u:x_D", call + list(`{"type":"x"}`) + "}", 1, 256},
 		{"memberships", TypeCallMember, "@u:x", `{"memberships":` + list(`{"application":"m.call","call_id":"","device_id":"D","expires":9}`) + "}", 256, 0},
 		{"bad memberships", TypeFamedlyMember, "@u:x", `{"memberships":` + list(`{}`) + "}", 0, 0},
+		{"nobody's", TypeFamedlyMember, "@u:x", `{"memberships":[{"application":"m.call","call_id":"","device_id":"","expires":9}]}`, 0, 0},
 		{"the same key", TypeMember, "_@u:x_D", `{` + strings.Repeat(`"m.call_id":"",`, many) + `"m.application":"m.call"}`, 1, 0},
 	} {
 		e := stateEvent(c.typ, c.key, "@u:x", c.content)
@@ -131,6 +132,30 @@ func TestFloods(t *testing.T) {
 		})
 	}
 }
+
+// TestAllocations: one more event costs a handful of allocations, whatever the
+// size of the room.
+func TestAllocations(t *testing.T) {
+	for kind, limit := range map[string]float64{"state": 24, "sticky": 26} {
+		for _, members := range []int{10, 1000} {
+			r := roomOf(t, kind, members)
+			n := 0
+			got := testing.AllocsPerRun(500, func() {
+				n++
+				e := parseOne(t, rawJoins[kind])
+				e.Origin, e.ID = zero.Add(time.Duration(n)*time.Millisecond), EventID([]byte{byte(n), byte(n >> 8)})
+				if len(r.Apply(Batch{Events: []Event{e}}, zero.Add(time.Second))) != 1 {
+					t.Fatal("not an update")
+				}
+			})
+			if got > limit {
+				t.Errorf("%s in a room of %d: %v allocations, want at most %v", kind, members, got, limit)
+			}
+		}
+	}
+}
+
+var rawJoins = map[string][]byte{"state": rawJoin("state", 3, zero.UnixMilli()), "sticky": rawJoin("sticky", 3, zero.UnixMilli())}
 
 // TestManyOfOneUser: thousands of devices and slots of one user cost a step for
 // each, and no more.

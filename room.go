@@ -108,22 +108,6 @@ type candidate struct {
 	mine  int // index in the owner's claims
 }
 
-// person is what the room knows of one sender.
-type person struct {
-	presence membershipState
-	claims   []*candidate // what cells say of this sender, in no order
-	one      [1]*candidate
-	stuck    int // sticky cells
-}
-
-type membershipState uint8
-
-const (
-	presenceUnknown membershipState = iota
-	presenceJoined
-	presenceGone
-)
-
 // NewRoom makes an empty room. opts may be nil.
 func NewRoom(id RoomID, opts *RoomOptions) *Room {
 	r := &Room{
@@ -147,6 +131,9 @@ func (r *Room) ID() RoomID { return r.id }
 // Apply folds a batch in and returns what changed, in order. Applying the same
 // batch twice changes nothing. now is the caller's time; it may go back
 // (docs/protocol.md R-TIME-3).
+//
+// One more event of a member costs about 15 allocations, whatever the size of
+// the room, and time that hardly grows with it.
 func (r *Room) Apply(b Batch, now time.Time) []Change {
 	f := fold{Room: r, now: now}
 	f.rewind()

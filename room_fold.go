@@ -249,57 +249,6 @@ func (f *fold) clear(c *cell, cause Cause, at time.Time) {
 	}
 }
 
-// roomMember folds an m.room.member event: whether a sender is in the room.
-func (f *fold) roomMember(e *Event) {
-	f.remember(e)
-	first := !f.anyone
-	f.anyone = true
-	p := f.person(UserID(*e.StateKey))
-	was := p.presence
-	p.presence = presenceGone
-	if textField(e.Content, "membership") == "join" {
-		p.presence = presenceJoined
-	}
-	if p.presence != was {
-		f.touchPerson(p, e.Origin)
-	}
-	if first && f.opts.Unknown == UnknownByFile {
-		for _, p := range f.people {
-			f.touchPerson(p, e.Origin)
-		}
-	}
-}
-
-func (f *fold) person(id UserID) *person {
-	p := f.people[id]
-	if p == nil {
-		p = &person{}
-		f.people[id] = p
-	}
-	return p
-}
-
-// present reports whether the sender counts as being in the room.
-func (r *Room) present(p *person) bool {
-	switch p.presence {
-	case presenceJoined:
-		return true
-	case presenceGone:
-		return false
-	}
-	return r.opts.Unknown == UnknownJoined || r.opts.Unknown == UnknownByFile && !r.anyone
-}
-
-func (f *fold) touchPerson(p *person, at time.Time) {
-	cause := CauseLeftRoom
-	if f.present(p) {
-		cause = ""
-	}
-	for _, k := range p.claims {
-		f.touch(k.seat, cause, at)
-	}
-}
-
 // touchSticky touches every seat on which a sticky dialect has a say.
 func (f *fold) touchSticky(at time.Time) {
 	for _, g := range f.sticky {
