@@ -41,6 +41,9 @@ func (f *fold) slotEvent(e *Event) {
 		}
 		delete(f.byEvent, old.event)
 	}
+	if e.Redacted {
+		f.redacted.add(e.ID)
+	}
 	f.byEvent[e.ID] = f.remember(e)
 	v := slotVoice{present: true, at: e.Origin}
 	status := textField(e.Content, "status")
