@@ -80,6 +80,9 @@ func (a *app) baseURL(ctx context.Context, name, user string) (string, error) {
 	if name == "" {
 		return "", &usageError{errors.New("which homeserver? Give --homeserver with its URL or server name, or a full user id like @alice:example.org")}
 	}
+	if scheme, _, ok := strings.Cut(name, "://"); ok && scheme != "http" && scheme != "https" {
+		return "", &usageError{fmt.Errorf("--homeserver %q: want http://host[:port], https://host[:port], or a server name", name)}
+	}
 	return homeserver.Discover(ctx, name, &homeserver.Options{Logger: a.log})
 }
 

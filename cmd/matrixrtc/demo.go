@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -46,9 +49,24 @@ func (c *DemoCmd) Run(ctx context.Context, a *app) error {
 	if c.For < 0 {
 		return &usageError{errors.New("--for must be positive, like 30s")}
 	}
-	d := &demoScreen{out: a.out, tty: a.tty}
+	// Before the homeserver is built, which may take minutes.
+	if err := errors.Join(checkFree("--status-listen", c.StatusListen), checkFree("--listen", c.Listen)); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := &demoOutput{out: a.out, broken: stop}
+	d := &demoScreen{out: out, tty: a.tty, width: a.width}
+	err := c.stage(ctx, a, d, out)
+	if broken := out.err.Load(); broken != nil {
+		return *broken
+	}
+	return err
+}
+
+func (c *DemoCmd) stage(ctx context.Context, a *app, d *demoScreen, out io.Writer) error {
 	s, err := stage.Start(ctx, &stage.Options{
-		Build:  &devstack.BuildOptions{CacheDir: c.Cache, Progress: devstack.PrintProgress(a.out)},
+		Build:  &devstack.BuildOptions{CacheDir: c.Cache, Progress: devstack.PrintProgress(out)},
 		Listen: c.Listen, AdminListen: c.StatusListen, RoomName: "The demo room",
 		Step: d.line, Logger: a.log,
 		Changed: func(ch matrixrtc.Change) { d.change(a.style, ch) },
@@ -61,6 +79,35 @@ func (c *DemoCmd) Run(ctx context.Context, a *app) error {
 		a.log.Warn("the demo did not end cleanly", slog.Any("error", closeErr))
 	}
 	return err
+}
+
+// checkFree says whether a listener can be opened at an address, and which flag
+// names another one.
+func checkFree(flag, address string) error {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		return l.Close()
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("another program listens on %s: stop it, or choose another address, as in %s 127.0.0.1:0 for any free port", address, flag)
+	}
+	return &usageError{fmt.Errorf("%s %q: cannot listen there: %w; 127.0.0.1:0 is any free port", flag, address, err)}
+}
+
+// demoOutput ends the demo when nobody reads on.
+type demoOutput struct {
+	out    io.Writer
+	broken context.CancelCauseFunc
+	err    atomic.Pointer[error]
+}
+
+func (o *demoOutput) Write(p []byte) (int, error) {
+	n, err := o.out.Write(p)
+	if err != nil {
+		o.err.CompareAndSwap(nil, &err)
+		o.broken(err)
+	}
+	return n, err
 }
 
 func (c *DemoCmd) play(ctx context.Context, d *demoScreen, s *stage.Stage) error {
@@ -99,8 +146,9 @@ func (c *DemoCmd) play(ctx context.Context, d *demoScreen, s *stage.Stage) error
 
 // demoScreen prints lines, and on a terminal a table that stays below them.
 type demoScreen struct {
-	out io.Writer
-	tty bool
+	out   io.Writer
+	tty   bool
+	width func() int // of the terminal, in columns
 
 	mu     sync.Mutex
 	height int // lines of the table now on the screen
@@ -145,15 +193,19 @@ func (d *demoScreen) draw() {
 	if d.table == "" {
 		return
 	}
-	fmt.Fprint(d.out, d.table)
-	for _, c := range d.table {
-		if c == '\n' {
-			d.height++
-		}
-	}
 	if !d.tty {
-		d.table, d.height = "", 0
+		fmt.Fprint(d.out, d.table)
+		d.table = ""
+		return
 	}
+	// A line that wraps would be two, and erase would leave one behind.
+	width := d.width() - 1
+	var b strings.Builder
+	for line := range strings.Lines(d.table) {
+		b.WriteString(clip(strings.TrimSuffix(line, "\n"), width) + "\n")
+		d.height++
+	}
+	fmt.Fprint(d.out, b.String())
 }
 
 // Without a terminal the table is printed now and then, below what was said.

@@ -40,6 +40,15 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// reworded is an error in words of the command line.
+type reworded struct {
+	err  error
+	text string
+}
+
+func (e *reworded) Error() string { return e.text }
+func (e *reworded) Unwrap() error { return e.err }
+
 // exitCode says in a number why a command ended. An error that knows better
 // has a method ExitCode.
 func exitCode(err error) int {

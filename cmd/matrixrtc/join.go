@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -49,7 +50,10 @@ func (c *JoinCmd) Run(ctx context.Context, a *app) error {
 	if err := checkRoom(c.Room); err != nil {
 		return err
 	}
-	sources, err := c.sources()
+	if err := c.check(); err != nil {
+		return err
+	}
+	sources, err := c.sources(ctx)
 	defer closeSources(sources)
 	if err != nil {
 		return err
@@ -65,14 +69,14 @@ func (c *JoinCmd) Run(ctx context.Context, a *app) error {
 	}
 	cl := client.New(hs, &client.Options{Logger: a.log, Connectors: connectors(a, hs)})
 	defer closeClient(ctx, a, cl)
-	room, err := cl.Open(ctx, id)
+	room, err := openRoom(ctx, cl, id)
 	if err != nil {
 		return err
 	}
 	call, err := room.Join(ctx, c.options(sources))
 	switch {
 	case errors.Is(err, client.ErrEncrypted):
-		return fmt.Errorf("%s is encrypted, and this program cannot encrypt media yet: whoever runs the SFU could listen; --clear-media joins all the same: %w", id, err)
+		return &reworded{err, fmt.Sprintf("%s is encrypted, and this program cannot encrypt media yet: whoever runs the SFU could listen; --clear-media joins all the same", id)}
 	case c.Transport == "" && isAny(err, client.ErrNoTransport, homeserver.ErrUnreachable):
 		return fmt.Errorf("%w; --transport URL names one", err)
 	case err != nil:
@@ -87,6 +91,17 @@ func (c *JoinCmd) Run(ctx context.Context, a *app) error {
 	err = follow.Join(ctx, call, &follow.JoinOptions{Sources: sources, Every: out.every()}, out.emit)
 	out.end()
 	return err
+}
+
+// check finds what would only show, if at all, when others see us already.
+func (c *JoinCmd) check() error {
+	if u, err := url.Parse(c.Transport); c.Transport != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return &usageError{fmt.Errorf("--transport %q: want the URL of a LiveKit service, like https://rtc.example.org/livekit/jwt", c.Transport)}
+	}
+	if c.Expires < 0 || c.For < 0 {
+		return &usageError{errors.New("--expires and --for want a time like 90s")}
+	}
+	return nil
 }
 
 func (c *JoinCmd) options(sources []media.Source) *client.JoinOptions {
@@ -112,7 +127,7 @@ func (c *JoinCmd) options(sources []media.Source) *client.JoinOptions {
 }
 
 // sources opens what is to be sent, before anybody is told that we come.
-func (c *JoinCmd) sources() ([]media.Source, error) {
+func (c *JoinCmd) sources(ctx context.Context) ([]media.Source, error) {
 	var out []media.Source
 	for _, name := range c.Publish {
 		switch name {
@@ -121,7 +136,11 @@ func (c *JoinCmd) sources() ([]media.Source, error) {
 		case "picture":
 			out = append(out, samples.Picture(true))
 		default:
-			f, err := samples.Open(name)
+			// A pipe that nobody writes to keeps whoever opens it.
+			f, err := interruptibly(ctx, func() (*samples.File, error) { return samples.Open(name) })
+			if ctx.Err() != nil {
+				return out, ctx.Err()
+			}
 			if err != nil {
 				return out, &usageError{fmt.Errorf("--publish %s: %w", name, err)}
 			}

@@ -53,6 +53,9 @@ func (c *LoginCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	opts := &homeserver.Options{Logger: a.log, Save: func(creds homeserver.Credentials) error {
+		if token != "" && !c.means(creds.UserID) {
+			return &usageError{fmt.Errorf("the token is that of %s, and --user names %s: nothing is stored; give one of them", creds.UserID, c.User)}
+		}
 		return dir.store(c.name(creds)).Save(creds)
 	}}
 	var hs *homeserver.Client
@@ -69,6 +72,12 @@ func (c *LoginCmd) Run(ctx context.Context, a *app) error {
 	_, err = fmt.Fprintf(a.out, "Logged in as %s, device %s, at %s.\nThe login is stored in %s.\n",
 		creds.UserID, creds.DeviceID, creds.Homeserver, dir.store(c.name(creds)).Path())
 	return err
+}
+
+// means says whether a user is the one that --user names, if it names one.
+func (c *LoginCmd) means(id matrixrtc.UserID) bool {
+	local, _, _ := strings.Cut(strings.TrimPrefix(string(id), "@"), ":")
+	return c.User == "" || c.User == string(id) || c.User == local
 }
 
 func (c *LoginCmd) name(creds homeserver.Credentials) string {
@@ -98,8 +107,7 @@ func (c *LoginCmd) device(dir accountDir, base string) matrixrtc.DeviceID {
 		if err != nil {
 			continue
 		}
-		local, _, _ := strings.Cut(strings.TrimPrefix(string(creds.UserID), "@"), ":")
-		if string(creds.UserID) == c.User || local == c.User && creds.Homeserver == base {
+		if string(creds.UserID) == c.User || c.means(creds.UserID) && creds.Homeserver == base {
 			return creds.DeviceID
 		}
 	}

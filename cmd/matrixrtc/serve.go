@@ -67,7 +67,14 @@ func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
-	go func() { served <- site.Serve(ctx) }()
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	go func() { served <- site.Serve(serving) }()
+	// The open pages are told before the listener goes, or they would keep it.
+	defer context.AfterFunc(ctx, func() {
+		_ = board.Close() // never fails
+		end()
+	})()
 	select {
 	case err := <-served:
 		return err

@@ -72,7 +72,7 @@ func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board) err
 		if err != nil {
 			return err
 		}
-		room, err := cl.Open(ctx, id)
+		room, err := openRoom(ctx, cl, id)
 		if err != nil {
 			return err
 		}

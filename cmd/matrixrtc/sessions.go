@@ -84,7 +84,7 @@ func (c *SessionsCmd) ofRoom(ctx context.Context, a *app, opts *matrixrtc.RoomOp
 	}
 	cl := client.New(hs, &client.Options{Logger: a.log, Room: opts})
 	defer closeClient(ctx, a, cl)
-	room, err := cl.Open(ctx, id)
+	room, err := openRoom(ctx, cl, id)
 	if err != nil {
 		return report.Sessions{}, err
 	}
@@ -105,7 +105,10 @@ func (c *SessionsCmd) ofFile(ctx context.Context, a *app, opts *matrixrtc.RoomOp
 	}
 	in := a.in
 	if c.Source != "-" {
-		f, err := os.Open(c.Source)
+		f, err := interruptibly(ctx, func() (*os.File, error) { return os.Open(c.Source) })
+		if ctx.Err() != nil {
+			return report.Sessions{}, ctx.Err()
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return report.Sessions{}, &usageError{fmt.Errorf("%w; a room starts with ! or #, anything else is a file", err)}
 		} else if err != nil {
@@ -155,20 +158,28 @@ type interruptible struct {
 }
 
 func (i interruptible) Read(p []byte) (int, error) {
+	buf := make([]byte, len(p))
+	n, err := interruptibly(i.ctx, func() (int, error) { return i.r.Read(buf) })
+	return copy(p, buf[:n]), err
+}
+
+// interruptibly runs what cannot be interrupted, and does not wait for it after
+// the end of ctx: its goroutine then stays behind until the process ends.
+func interruptibly[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type result struct {
-		n   int
-		err error
+		value T
+		err   error
 	}
 	done := make(chan result, 1)
-	buf := make([]byte, len(p))
 	go func() {
-		n, err := i.r.Read(buf)
-		done <- result{n, err}
+		v, err := f()
+		done <- result{v, err}
 	}()
 	select {
-	case <-i.ctx.Done():
-		return 0, i.ctx.Err()
+	case <-ctx.Done():
+		var zero T
+		return zero, ctx.Err()
 	case r := <-done:
-		return copy(p, buf[:r.n]), r.err
+		return r.value, r.err
 	}
 }

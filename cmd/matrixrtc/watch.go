@@ -38,6 +38,9 @@ func (c *WatchCmd) Run(ctx context.Context, a *app) error {
 	if err := checkRoom(c.Room); err != nil {
 		return err
 	}
+	if c.For < 0 {
+		return &usageError{errors.New("--for wants a time like 90s")}
+	}
 	hs, err := c.open(ctx, a)
 	if err != nil {
 		return err
@@ -49,7 +52,7 @@ func (c *WatchCmd) Run(ctx context.Context, a *app) error {
 	}
 	cl := client.New(hs, &client.Options{Logger: a.log, Room: &matrixrtc.RoomOptions{Slots: slotPolicies[c.Slots]}})
 	defer closeClient(ctx, a, cl)
-	room, err := cl.Open(ctx, id)
+	room, err := openRoom(ctx, cl, id)
 	if err != nil {
 		return err
 	}
@@ -80,6 +83,26 @@ func checkRoom(name string) error {
 		return nil
 	}
 	return &usageError{fmt.Errorf("%q is not a room: a room id starts with ! and an alias with # (quote them, for the shell)", name)}
+}
+
+// openRoom opens a room of which the homeserver says that we are joined to it.
+// One that was joined a moment ago may be missing from the sync at first.
+func openRoom(ctx context.Context, cl *client.Client, id matrixrtc.RoomID) (*client.Room, error) {
+	patience := time.NewTimer(5 * time.Second)
+	defer patience.Stop()
+	for {
+		room, err := cl.Open(ctx, id)
+		if !errors.Is(err, client.ErrNotJoined) {
+			return room, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-patience.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // closeTimeout bounds what is left to do after a command is over.
