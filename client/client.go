@@ -164,7 +164,7 @@ func (c *Client) sync() {
 			final = err
 		case err != nil:
 			down = down || isOutage(err)
-			c.log.Warn("sync", "err", err)
+			c.log.Info("sync", "err", err) // the rooms' streams tell of it
 			c.tell(Note{Err: err})
 		case b.Room == "":
 			c.mu.Lock()

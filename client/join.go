@@ -83,7 +83,7 @@ func (r *Room) Join(ctx context.Context, opts *JoinOptions) (*Call, error) {
 		r.do(c.beginLeave)
 		err := ctx.Err()
 		if last := c.lastError(); last != nil {
-			err = fmt.Errorf("%w (%w)", err, last)
+			err = fmt.Errorf("%w (%w)", last, err)
 		}
 		return nil, fmt.Errorf("join %s: the homeserver has not accepted the membership: %w", m.Slot, err)
 	}

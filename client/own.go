@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -44,7 +45,11 @@ func (c *Call) send(e keeper.Send) {
 		}
 		in := keeper.Input(keeper.Sent{ID: e.ID, Event: id})
 		if err != nil {
-			c.log.Warn("send membership", "err", err)
+			level := slog.LevelWarn
+			if IsFinal(err) {
+				level = slog.LevelInfo // it is how the call ends, and told as that
+			}
+			c.log.Log(ctx, level, "send membership", "err", err)
 			in = keeper.Failed{ID: e.ID, Err: err, Final: IsFinal(err), RetryAfter: RetryAfter(err)}
 		}
 		c.r.post(func() {

@@ -105,7 +105,7 @@ func (c *Call) Publish(ctx context.Context, src media.Source) (media.Publication
 		return nil, fmt.Errorf("publish: %w", orErr(p.Err(), ErrLeft))
 	case <-ctx.Done():
 		p.Close()
-		return nil, fmt.Errorf("publish: no connection yet: %w", ctx.Err())
+		return nil, fmt.Errorf("publish: no connection in all this time: %w", ctx.Err())
 	}
 }
 

@@ -112,9 +112,10 @@ func (e *AnswerError) Error() string {
 	b.WriteString(": ")
 	if e.kind != nil {
 		b.WriteString(e.kind.Error())
-		b.WriteString(" ")
+	} else {
+		b.WriteString("the homeserver answers with an error")
 	}
-	fmt.Fprintf(&b, "(HTTP %d", e.Status)
+	fmt.Fprintf(&b, " (HTTP %d", e.Status)
 	if e.Code != "" {
 		b.WriteString(" " + e.Code)
 	}
