@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -153,6 +154,7 @@ type demoScreen struct {
 	mu     sync.Mutex
 	height int // lines of the table now on the screen
 	table  string
+	over   bool // the summary is the last word
 }
 
 func (d *demoScreen) line(text string) {
@@ -167,6 +169,9 @@ func (d *demoScreen) change(style *report.Style, ch matrixrtc.Change) {
 	if doc, ok := demoLine(style, ch); ok {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if d.over {
+			return
+		}
 		d.erase()
 		fmt.Fprintln(d.out, doc)
 		d.draw()
@@ -239,25 +244,29 @@ func (d *demoScreen) watch(ctx context.Context, s *stage.Stage, play *stage.Demo
 // demoTable lists who is in, as the onlooker computes it, and what each has
 // received.
 func demoTable(s *stage.Stage, play *stage.Demo, now time.Time, running time.Duration) string {
-	rows := [][]string{{"SESSION", "MEMBER", "SINCE", "DIALECT", "TRANSPORT", "RECEIVED"}}
+	// Short names, and the widest column last: 80 columns have to do.
+	rows := [][]string{{"MEMBER", "SINCE", "DIALECT", "RECEIVED", "TRANSPORT"}}
 	cast := map[matrixrtc.MemberKey]*stage.Participant{}
 	for _, p := range play.Participants() {
 		cast[p.Key()] = p
 	}
 	for _, session := range s.Sessions() {
-		name := string(session.Key.Slot)
+		rows = append(rows, []string{report.Clean(string(session.Key.Slot))})
 		for _, m := range session.Members() {
 			transport := "none"
 			if list := session.ReceiveFrom(m.Membership); len(list) > 0 {
-				transport = list[0].Type
+				transport = report.Clean(list[0].Type)
 			}
 			if !session.Reachable(m.Membership, report.Kinds...) {
-				transport += " (unknown)"
+				transport = "unknown: " + transport
+			}
+			name := report.Clean(string(m.User))
+			if p := cast[m.MemberKey()]; p != nil {
+				name = p.Name()
 			}
 			rows = append(rows, []string{
-				name, string(m.User), report.Duration(now.Sub(m.Since)), string(m.Dialect), transport, received(cast, cast[m.MemberKey()]),
+				"  " + name, report.Duration(now.Sub(m.Since)), string(m.Dialect), received(cast, cast[m.MemberKey()]), transport,
 			})
-			name = ""
 		}
 	}
 	var b strings.Builder
@@ -272,19 +281,22 @@ func received(cast map[matrixrtc.MemberKey]*stage.Participant, p *stage.Particip
 	if p == nil {
 		return "-"
 	}
-	var parts []string
+	from := map[string][]string{}
 	for flow, t := range p.Received() {
-		from := string(flow.From.User)
+		name := string(flow.From.User)
 		if q := cast[flow.From]; q != nil {
-			from = q.Name()
+			name = q.Name()
 		}
-		parts = append(parts, fmt.Sprintf("%s %s %d", from, flow.Kind, t.Frames))
+		from[name] = append(from[name], fmt.Sprintf("%s %d", flow.Kind, t.Frames))
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		parts = append(parts, name+" "+strings.Join(slices.Sorted(slices.Values(from[name])), " "))
 	}
 	if parts == nil {
 		return "-"
 	}
-	slices.Sort(parts)
-	return strings.Join(parts, " · ")
+	return strings.Join(parts, ", ")
 }
 
 // demoLine is a change as a line; refreshes, which come every few seconds, are
@@ -301,7 +313,7 @@ func (d *demoScreen) summary(verdicts []stage.Verdict, ran time.Duration) error 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.erase()
-	d.table = ""
+	d.table, d.over = "", true
 	rows := [][]string{{"TO", "FROM", "KIND", "FRAMES", "EXPECTED", "LOST PACKETS", ""}}
 	var failed error
 	for _, v := range verdicts {

@@ -78,6 +78,9 @@ func WriteTable(w io.Writer, rows [][]string, indent string, s *Style) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
+			if len(row) == 1 {
+				break // it has the line to itself
+			}
 			if n := utf8.RuneCountInString(cell); n <= maxColumn {
 				width[i] = max(width[i], n)
 			}

@@ -187,7 +187,8 @@ func TestTableOfLongCells(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	var b strings.Builder
 	WriteTable(&b, [][]string{{"A", "B"}, {"short", "1"}, {long, "2"}}, "", nil)
-	if want := "A      B\nshort  1\n" + long + "  2\n"; b.String() != want {
+	WriteTable(&b, [][]string{{"A", "B"}, {"a title of its own"}, {"x", "1"}}, "", nil)
+	if want := "A      B\nshort  1\n" + long + "  2\nA  B\na title of its own\nx  1\n"; b.String() != want {
 		t.Errorf("got:\n%s", b.String())
 	}
 }
