@@ -28,6 +28,14 @@ func transportKey(t matrixrtc.Transport) string {
 	return kind + " " + string(t.Raw)
 }
 
+// What one call connects to at most. Members name transports as they like, each
+// of which costs us a connection and is shown an OpenID token of ours: nobody
+// may have us open hundreds.
+const (
+	maxLinks        = 64
+	maxLinksPerUser = 8
+)
+
 // target is a connection that is wanted.
 type target struct {
 	transport matrixrtc.Transport
@@ -46,7 +54,7 @@ func (c *Client) connector(t matrixrtc.Transport) media.Connector {
 }
 
 // targets says which connections the session asks for, and over which of them
-// each member is received.
+// each member is received; the oldest members first, if they ask for too many.
 func (c *Call) targets(s *matrixrtc.Session) (want map[string]target, source map[matrixrtc.MemberKey]string) {
 	want = map[string]target{}
 	source = map[matrixrtc.MemberKey]string{}
@@ -59,6 +67,7 @@ func (c *Call) targets(s *matrixrtc.Session) (want map[string]target, source map
 	if s == nil {
 		return want, source
 	}
+	perUser := map[matrixrtc.UserID]int{}
 	for _, m := range s.Members() {
 		if c.isOwnKey(m.MemberKey()) {
 			continue
@@ -79,6 +88,11 @@ func (c *Call) targets(s *matrixrtc.Session) (want map[string]target, source map
 		}
 		key := transportKey(best.transport)
 		if _, ok := want[key]; !ok {
+			if len(want) == maxLinks || perUser[m.User] == maxLinksPerUser {
+				c.log.Debug("member is not received: too many transports", "member", string(m.User), "transport", key)
+				continue
+			}
+			perUser[m.User]++
 			want[key] = *best
 		}
 		source[m.MemberKey()] = key

@@ -142,7 +142,7 @@ func describe(cfg *server.Config, site *server.Server) string {
 	fmt.Fprintf(&b, "  SFU key      %s\n", keyOrigin(cfg))
 	name := cfg.Homeserver.ServerName
 	if name == "" {
-		name = "your server name"
+		name = "<your server name>"
 	}
 	fmt.Fprintf(&b, "\nPut this into https://%s/.well-known/matrix/client:\n\n%s\n", name, site.DiscoveryJSON())
 	return b.String()
