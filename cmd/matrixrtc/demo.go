@@ -314,17 +314,18 @@ func (d *demoScreen) summary(verdicts []stage.Verdict, ran time.Duration) error 
 	defer d.mu.Unlock()
 	d.erase()
 	d.table, d.over = "", true
-	rows := [][]string{{"TO", "FROM", "KIND", "FRAMES", "EXPECTED", "LOST PACKETS", ""}}
+	rows := [][]string{{"TO", "FROM", "KIND", "FRAMES", "SENT", "LOST PACKETS", ""}}
 	var failed error
 	for _, v := range verdicts {
 		ok := "ok"
 		if !v.OK {
 			ok, failed = "MISSING", stage.ErrNoMedia
 		}
-		rows = append(rows, []string{v.To, v.From, string(v.Kind), fmt.Sprint(v.Got), fmt.Sprint("about ", v.Want), fmt.Sprint(v.Lost), ok})
+		rows = append(rows, []string{v.To, v.From, string(v.Kind), fmt.Sprint(v.Got), fmt.Sprint("over ", v.Want), fmt.Sprint(v.Lost), ok})
 	}
 	fmt.Fprintf(d.out, "\nThe demo ran for %s. What each member received:\n\n", report.Duration(ran))
 	report.WriteTable(d.out, rows, "  ", &report.Style{})
+	fmt.Fprintln(d.out, "\n  SENT is what was sent while both were in the call, without the first 2 s of each\n  time. Half of it is enough: a busy machine is late.")
 	fmt.Fprintln(d.out)
 	if failed != nil {
 		return fmt.Errorf("%w: see the lines marked MISSING", failed)

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -23,9 +24,9 @@ type JoinOptions struct {
 }
 
 // Join follows a call until ctx ends, and then leaves it: that is no error. It
-// fails if the call ends by itself, if a source cannot be sent, or if emit
-// fails; the call is over in any case when it returns, and so is everything
-// that it started.
+// fails if the call ends by itself, if a source cannot be sent, if its media was
+// never connected, or if emit fails; the call is over in any case when it
+// returns, and so is everything that it started.
 func Join(ctx context.Context, call *client.Call, opts *JoinOptions, emit func(report.Change) error) error {
 	j := &joined{call: call, emit: emit}
 	if opts != nil {
@@ -61,6 +62,9 @@ func Join(ctx context.Context, call *client.Call, opts *JoinOptions, emit func(r
 		}
 	}
 	j.tracks.wait()
+	if err == nil && !j.connected && j.trouble != nil {
+		err = fmt.Errorf("media was never connected: %w", j.trouble)
+	}
 	return err
 }
 
@@ -76,6 +80,9 @@ type joined struct {
 	lines  lines
 	tracks counts
 	sent   chan sent
+
+	connected bool  // to the transport that we publish on, at least once
+	trouble   error // why not, if somebody said
 }
 
 // follow prints until ctx ends, the call is over, or something fails.
@@ -167,6 +174,10 @@ func (j *joined) update(u client.Update) error {
 	case client.Connection:
 		if u.Call != j.call {
 			return nil
+		}
+		if u.Publish {
+			j.connected = j.connected || u.State == client.Connected
+			j.trouble = cmp.Or(u.Err, j.trouble)
 		}
 		line.Kind, line.State, line.Error = report.KindConnection, string(u.State), text(u.Err)
 		line.Transport, line.Publish = u.Transport.Raw, u.Publish

@@ -212,3 +212,28 @@ func TestCounts(t *testing.T) {
 		c.wait()
 	})
 }
+
+// A call whose transport refuses us is a call without media: whoever asked for
+// one is told so at the end, also if there was nothing to send.
+func TestJoinWithoutMediaFails(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			h, hub := rtctest.NewHomeserver(), rtctest.NewHub()
+			id := h.CreateRoom(alice)
+			hub.Refuse("sfu", refused)
+			room := open(t, h, id, alice, "A", &client.Options{Connectors: []media.Connector{hub}})
+			call, err := room.Join(t.Context(), &client.JoinOptions{Transports: []matrixrtc.Transport{rtctest.SFU("sfu")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var s transcript
+			stop := joining(call, nil, &s)
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			if err := stop(); errors.Is(err, media.ErrRefused) != refused {
+				t.Errorf("refused %v: Join ends with %v", refused, err)
+			}
+		})
+	}
+}

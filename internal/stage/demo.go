@@ -59,7 +59,7 @@ func (s *Stage) NewDemo(ctx context.Context, say func(string)) (*Demo, error) {
 		role Role
 	}{
 		{&d.alice, Role{Name: "alice", Dialect: matrixrtc.Call, Intent: "video", Sources: toneAndPicture}},
-		{&d.bob, Role{Name: "bob", Dialect: matrixrtc.Draft, Intent: "video", Sources: tone}},
+		{&d.bob, Role{Name: "bob", Dialect: matrixrtc.Draft, Intent: "audio", Sources: tone}},
 		{&d.carol, Role{Name: "carol", Dialect: matrixrtc.Call}},
 		{&d.dora, Role{
 			Name: "dora", Dialect: matrixrtc.Draft, Application: "org.example.chess",
