@@ -107,6 +107,37 @@ func ExampleRoom_Apply() {
 	// 12:01:01 org.example.chess#7 ends
 }
 
+// A program writes down what it knows of a room, and goes on after a restart
+// without asking the homeserver for the whole state again.
+func ExampleResumeRoom() {
+	room := matrixrtc.NewRoom("!room:example.org", files)
+	room.Apply(matrixrtc.Batch{Events: parse(state("$1", "m.rtc.member", "_@bob:example.org_LAPTOP", "@bob:example.org", noon, `{
+		"m.application": "m.call", "m.call_id": "", "expires": 60000,
+		"focus_active": {"type": "full_mesh"}, "foci_preferred": []}`))}, noon)
+	text, err := json.Marshal(room.Snapshot())
+	if err != nil {
+		panic(err)
+	}
+
+	var snapshot matrixrtc.Snapshot
+	if err := json.Unmarshal(text, &snapshot); err != nil {
+		panic(err)
+	}
+	room, err = matrixrtc.ResumeRoom(snapshot, files)
+	if errors.Is(err, matrixrtc.ErrSnapshot) {
+		panic("damaged, or of a newer program: begin with the homeserver's state")
+	}
+	fmt.Println(room.Session(matrixrtc.RoomCall).Devices(), "device")
+	for _, c := range room.Advance(noon.Add(time.Hour)) { // what has ended since
+		if c, ok := c.(matrixrtc.MemberLeft); ok {
+			fmt.Println(c.Member.User, c.Cause, c.At.Format(time.TimeOnly))
+		}
+	}
+	// Output:
+	// 1 device
+	// @bob:example.org expired 12:01:00
+}
+
 // World is an application that this library has never heard of: a place in
 // which members walk about, and each states where.
 type World struct {

@@ -108,7 +108,8 @@ type candidate struct {
 	mine  int // index in the owner's claims
 }
 
-// NewRoom makes an empty room. opts may be nil.
+// NewRoom makes an empty room. opts may be nil. See ResumeRoom for one that was
+// known before.
 func NewRoom(id RoomID, opts *RoomOptions) *Room {
 	r := &Room{
 		id: id, people: map[UserID]*person{}, state: map[stateRef]*cell{},

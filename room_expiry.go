@@ -60,7 +60,10 @@ func (h *endHeap[T]) Pop() any {
 // Equal ends leave in an order that data decides.
 
 func (k *candidate) endsBefore(o *candidate) bool {
-	return cmp.Or(k.m.Expires.Compare(o.m.Expires), compareMembers(k.m, o.m)) < 0
+	return cmp.Or(
+		k.m.Expires.Compare(o.m.Expires), compareMembers(k.m, o.m),
+		cmp.Compare(k.m.Slot, o.m.Slot), cmp.Compare(k.m.Event, o.m.Event),
+	) < 0
 }
 
 func (k *candidate) place() *int { return &k.heap }

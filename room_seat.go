@@ -38,17 +38,7 @@ type touch struct {
 
 // place seats a membership that a cell states.
 func (f *fold) place(c *cell, m *Membership, at time.Time) {
-	session := f.sessions[m.Slot]
-	if session == nil {
-		session = &sessionState{slot: m.Slot, room: f.id, seats: map[MemberKey]*seat{}}
-		f.sessions[m.Slot] = session
-	}
-	key := m.MemberKey()
-	s := session.seats[key]
-	if s == nil {
-		s = &seat{session: session, key: key}
-		session.seats[key] = s
-	}
+	s := f.seat(m.Slot, m.MemberKey())
 	p := f.person(m.User)
 	k := &candidate{m: m, cell: c, seat: s, owner: p, heap: -1}
 	k.mine = len(p.claims)
@@ -56,6 +46,21 @@ func (f *fold) place(c *cell, m *Membership, at time.Time) {
 	c.members = append(or(c.members, c.one[:0]), k)
 	s.candidates = append(or(s.candidates, s.one[:0]), k)
 	f.touch(s, "", at)
+}
+
+// seat finds a seat, or makes it.
+func (f *fold) seat(slot SlotID, key MemberKey) *seat {
+	session := f.sessions[slot]
+	if session == nil {
+		session = &sessionState{slot: slot, room: f.id, seats: map[MemberKey]*seat{}}
+		f.sessions[slot] = session
+	}
+	s := session.seats[key]
+	if s == nil {
+		s = &seat{session: session, key: key}
+		session.seats[key] = s
+	}
+	return s
 }
 
 // or is list, or the space that was kept for its first element.
@@ -133,21 +138,33 @@ func (f *fold) counts(k *candidate) (bool, Cause) {
 }
 
 // best chooses who sits: the newest dialect; within one, whose membership ends
-// last, then the greater event id.
+// last, then the greater event id. whyNot is why the one who sits there does not
+// count, else why the best of those who do not.
 func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
+	var out *candidate // whose cause whyNot is
 	for _, k := range s.candidates {
 		ok, cause := f.counts(k)
-		if !ok {
-			if whyNot == "" || s.member.Membership == k.m {
-				whyNot = cause
-			}
-			continue
-		}
-		if best == nil || compareCandidates(k.m, best.m) > 0 {
+		switch {
+		case ok && (best == nil || compareCandidates(k.m, best.m) > 0):
 			best = k
+		case ok || out != nil && out.m == s.member.Membership:
+		case out == nil || k.m == s.member.Membership || compareCandidates(k.m, out.m) > 0:
+			out, whyNot = k, cause
 		}
 	}
 	return best, whyNot
+}
+
+// watch lets the clock end the one who sits on a seat, and nobody else there.
+func (f *fold) watch(s *seat, best *candidate) {
+	for _, k := range s.candidates {
+		switch {
+		case k != best:
+			f.expiry.remove(k)
+		case k.heap < 0 && !k.cell.sticks() && !k.m.Expires.IsZero():
+			f.expiry.push(k)
+		}
+	}
 }
 
 func compareCandidates(a, b *Membership) int {
@@ -187,9 +204,7 @@ func (f *fold) judge(t touch) verdict {
 	s := t.seat
 	k, whyNot := f.best(s)
 	before := s.member
-	if k != nil && k.heap < 0 && !k.cell.sticks() && !k.m.Expires.IsZero() {
-		f.expiry.push(k)
-	}
+	f.watch(s, k)
 	switch {
 	case k == nil && before.Membership == nil, k != nil && before.Membership == k.m:
 		return verdict{}

@@ -87,6 +87,14 @@ func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
 	if ref.key == "" {
 		ref.key = "\x00" + string(e.ID) // unkeyed: replaces nothing, ends by itself
 	}
+	c := f.hold(ref, e, ends, claim)
+	if len(c.group.cells) > maxStuckKey || f.person(e.Sender).stuck > maxStuckSender {
+		f.unstick(c.group.cells[0], CauseGone, e.Origin)
+	}
+}
+
+// hold makes the cell of a sticky event and puts it into its group.
+func (f *fold) hold(ref stickyRef, e *Event, ends time.Time, claim Claim) *cell {
 	g := f.sticky[ref]
 	if g == nil {
 		g = &stickyGroup{ref: ref}
@@ -101,11 +109,8 @@ func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
 	g.cells = slices.Insert(g.cells, at, c)
 	f.byEvent[e.ID] = c
 	f.ends.push(c)
-	p := f.person(e.Sender)
-	p.stuck++
-	if len(g.cells) > maxStuckKey || p.stuck > maxStuckSender {
-		f.unstick(g.cells[0], CauseGone, e.Origin)
-	}
+	f.person(e.Sender).stuck++
+	return c
 }
 
 func leaveCause(c Claim) Cause {
