@@ -199,11 +199,12 @@ type media struct {
 
 func (s *Server) startMedia(ctx context.Context, base string) (*media, error) {
 	if s.cfg.SFU.URL != "" {
-		rooms := newExternalRooms(s.cfg.SFU.URL, s.key, s.secret, s.cfg.InsecureSkipVerify)
+		client := newSFUClient(s.cfg.InsecureSkipVerify)
+		rooms := sfu.NewRooms(httpURL(s.cfg.SFU.URL), s.key, string(s.secret), client)
 		return &media{
 			url: websocketURL(s.cfg.SFU.URL), key: s.key, secret: s.secret, rooms: rooms,
 			advertised: websocketURL(s.cfg.SFU.URL),
-			close:      func() error { rooms.close(); return nil },
+			close:      func() error { client.CloseIdleConnections(); return nil },
 		}, nil
 	}
 	conf, err := s.cfg.embedded(s.key, s.secret)

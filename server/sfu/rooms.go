@@ -28,13 +28,25 @@ type Participant struct {
 	Tracks   int // published
 }
 
+// Rooms speaks to the room service of a LiveKit: of the embedded one, or of one
+// that runs elsewhere. It may be used from any goroutine.
+type Rooms struct {
+	key, secret string
+	service     livekit.RoomService
+}
+
+// NewRooms speaks to the room service at an http(s) URL, over client.
+func NewRooms(url, key, secret string, client *http.Client) *Rooms {
+	return &Rooms{key, secret, livekit.NewRoomServiceProtobufClient(url, client)}
+}
+
 // CreateRoom makes a room, or keeps the one that has the name.
-func (s *SFU) CreateRoom(ctx context.Context, name string) error {
-	ctx, err := s.authorize(ctx, &auth.VideoGrant{RoomCreate: true})
+func (r *Rooms) CreateRoom(ctx context.Context, name string) error {
+	ctx, err := r.authorize(ctx, &auth.VideoGrant{RoomCreate: true})
 	if err != nil {
 		return err
 	}
-	_, err = s.rooms.CreateRoom(ctx, &livekit.CreateRoomRequest{
+	_, err = r.service.CreateRoom(ctx, &livekit.CreateRoomRequest{
 		Name:             name,
 		EmptyTimeout:     uint32(EmptyTimeout / time.Second),
 		DepartureTimeout: uint32(DepartureTimeout / time.Second),
@@ -46,12 +58,12 @@ func (s *SFU) CreateRoom(ctx context.Context, name string) error {
 }
 
 // Participants lists who is in a room. A room that does not exist has nobody.
-func (s *SFU) Participants(ctx context.Context, room string) ([]Participant, error) {
-	ctx, err := s.authorize(ctx, &auth.VideoGrant{RoomAdmin: true, Room: room})
+func (r *Rooms) Participants(ctx context.Context, room string) ([]Participant, error) {
+	ctx, err := r.authorize(ctx, &auth.VideoGrant{RoomAdmin: true, Room: room})
 	if err != nil {
 		return nil, err
 	}
-	res, err := s.rooms.ListParticipants(ctx, &livekit.ListParticipantsRequest{Room: room})
+	res, err := r.service.ListParticipants(ctx, &livekit.ListParticipantsRequest{Room: room})
 	if notFound(err) {
 		return nil, nil
 	}
@@ -71,12 +83,12 @@ func (s *SFU) Participants(ctx context.Context, room string) ([]Participant, err
 
 // RemoveParticipant disconnects somebody. It fails with ErrNotFound if the
 // participant or the room is not there.
-func (s *SFU) RemoveParticipant(ctx context.Context, room, identity string) error {
-	ctx, err := s.authorize(ctx, &auth.VideoGrant{RoomAdmin: true, Room: room})
+func (r *Rooms) RemoveParticipant(ctx context.Context, room, identity string) error {
+	ctx, err := r.authorize(ctx, &auth.VideoGrant{RoomAdmin: true, Room: room})
 	if err != nil {
 		return err
 	}
-	_, err = s.rooms.RemoveParticipant(ctx, &livekit.RoomParticipantIdentity{Room: room, Identity: identity})
+	_, err = r.service.RemoveParticipant(ctx, &livekit.RoomParticipantIdentity{Room: room, Identity: identity})
 	if notFound(err) {
 		return fmt.Errorf("remove participant: %w", ErrNotFound)
 	}
@@ -87,8 +99,8 @@ func (s *SFU) RemoveParticipant(ctx context.Context, room, identity string) erro
 }
 
 // authorize puts a short-lived token for one call into the context.
-func (s *SFU) authorize(ctx context.Context, grant *auth.VideoGrant) (context.Context, error) {
-	token, err := auth.NewAccessToken(s.conf.key, s.conf.secret).
+func (r *Rooms) authorize(ctx context.Context, grant *auth.VideoGrant) (context.Context, error) {
+	token, err := auth.NewAccessToken(r.key, r.secret).
 		SetVideoGrant(grant).SetValidFor(time.Minute).ToJWT()
 	if err != nil {
 		return nil, fmt.Errorf("sign a request to the SFU: %w", err)

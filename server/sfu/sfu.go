@@ -31,7 +31,6 @@ import (
 	"github.com/livekit/livekit-server/pkg/routing"
 	"github.com/livekit/livekit-server/pkg/service"
 	"github.com/livekit/livekit-server/pkg/telemetry/prometheus"
-	"github.com/livekit/protocol/livekit"
 )
 
 // ErrRunning: an SFU already runs in this process. Close it first.
@@ -49,7 +48,7 @@ const (
 type SFU struct {
 	conf   *resolved
 	server *service.LivekitServer
-	rooms  livekit.RoomService
+	*Rooms
 	client *http.Client
 	proxy  http.Handler
 
@@ -119,7 +118,7 @@ func start(ctx context.Context, cfg *Config) (*SFU, error) {
 		conf:   conf,
 		server: server,
 		client: client,
-		rooms:  livekit.NewRoomServiceProtobufClient(api.String(), client),
+		Rooms:  NewRooms(api.String(), conf.key, conf.secret, client),
 		done:   make(chan struct{}),
 		closed: make(chan struct{}),
 	}
