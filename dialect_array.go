@@ -1,6 +1,8 @@
 package matrixrtc
 
 import (
+	"encoding/json"
+
 	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
 )
 
@@ -27,13 +29,12 @@ func (d array) Reads(e *Event) bool {
 	if !e.IsState() || e.Type != d.typ {
 		return false
 	}
-	return d.name == DialectFamedly || *e.StateKey == string(e.Sender) && listOf(e.Content) != nil
+	return d.name == DialectFamedly || *e.StateKey == string(e.Sender) && listOf(e.fields()) != nil
 }
 
 // listOf returns content.memberships if the content has no application of its
 // own.
-func listOf(content []byte) (list jsonscan.Value) {
-	fields := jsonscan.Open(content)
+func listOf(fields jsonscan.Fields) (list jsonscan.Value) {
 	for fields.Next() {
 		switch string(fields.Key()) {
 		case "memberships":
@@ -42,14 +43,20 @@ func listOf(content []byte) (list jsonscan.Value) {
 			return nil
 		}
 	}
+	if fields.Err() != nil {
+		return nil
+	}
 	return list
 }
 
 const arraySource = "org.matrix.msc3401.call.member of 2024; docs/protocol.md R-ARRAY-1"
 
 func (d array) Decode(e *Event) Claim {
-	content := clone(e.Content)
-	list := listOf(content)
+	content, problem := e.content()
+	if problem != "" {
+		return notRead(problem)
+	}
+	list := listOf(content.Fields())
 	var claim Claim
 	if list == nil {
 		return Claim{Left: true}
@@ -64,14 +71,14 @@ func (d array) Decode(e *Event) Claim {
 	if p.rejected {
 		return Claim{Left: true, Problems: p.list}
 	}
-	elems := jsonscan.OpenArray(list)
+	elems := list.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {
 			p.remark("memberships", "has more than 256 entries; the rest is not read", "docs/protocol.md R-ARRAY-1")
 			break
 		}
 		if m := d.entry(e, elems.Value(), i, &p); m != nil {
-			m.Content = content
+			m.Content = json.RawMessage(content)
 			claim.Members = append(claim.Members, m)
 		}
 	}
@@ -99,7 +106,7 @@ func (d array) entry(e *Event, v jsonscan.Value, i int, p *problems) *Membership
 	var c stateContent
 	c.read(v)
 	var expiresTS jsonscan.Value
-	fields := jsonscan.Open(v)
+	fields := v.Fields()
 	for fields.Next() {
 		if string(fields.Key()) == "expires_ts" {
 			expiresTS = fields.Value()

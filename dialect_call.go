@@ -1,6 +1,10 @@
 package matrixrtc
 
-import "github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
+import (
+	"encoding/json"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
+)
 
 // Call is the deployed dialect: a state event org.matrix.msc3401.call.member
 // per device, as matrix-js-sdk and Element Call write and read it. The array
@@ -16,7 +20,10 @@ func (callDialect) Reads(e *Event) bool { return e.IsState() && e.Type == TypeCa
 const callSource = "org.matrix.msc3401.call.member as deployed; docs/protocol.md R-CALL-1"
 
 func (callDialect) Decode(e *Event) Claim {
-	content := clone(e.Content)
+	content, problem := e.content()
+	if problem != "" {
+		return notRead(problem)
+	}
 	var c stateContent
 	c.read(content)
 	c.unfoldSession()
@@ -58,7 +65,7 @@ func (callDialect) Decode(e *Event) Claim {
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
 		Application: c.application(app), Intent: readIntent(c.intent),
 		Active: active, Selection: selectionOf(active), Transports: preferred,
-		Key: *e.StateKey, Content: content,
+		Key: *e.StateKey, Content: json.RawMessage(content),
 	}
 	c.lifetime(m, e.Origin)
 	return Claim{Members: []*Membership{m}, Problems: c.list}

@@ -1,6 +1,8 @@
 package matrixrtc
 
 import (
+	"encoding/json"
+
 	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
 )
 
@@ -19,7 +21,10 @@ func (draft) Reads(e *Event) bool {
 }
 
 func (draft) Decode(e *Event) Claim {
-	content := clone(e.Content)
+	content, problem := e.content()
+	if problem != "" {
+		return notRead(problem)
+	}
 	var c stateContent
 	c.read(content)
 	c.unfoldSession()
@@ -50,7 +55,7 @@ func (draft) Decode(e *Event) Claim {
 		Room: e.Room, Event: e.ID, Dialect: DialectDraft, User: e.Sender,
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
 		Application: c.application(app), Intent: readIntent(c.intent),
-		Key: *e.StateKey, Content: content,
+		Key: *e.StateKey, Content: json.RawMessage(content),
 	}
 	m.Device = c.deviceOr(rest)
 	c.foci(m)
@@ -79,7 +84,7 @@ func (c *stateContent) foci(m *Membership) {
 	if active == nil && c.fociActive != nil {
 		active = c.fociActive
 		if active.Kind() == jsonscan.Array {
-			elems := jsonscan.OpenArray(active)
+			elems := active.Elements()
 			active = nil
 			if elems.Next() {
 				active = elems.Value()

@@ -2,7 +2,6 @@ package matrixrtc
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +43,9 @@ type stateContent struct {
 }
 
 // read sorts the members of a content. The values are parts of content.
-func (c *stateContent) read(content []byte) {
+func (c *stateContent) read(content jsonscan.Value) {
 	c.empty = true
-	fields := jsonscan.Open(content)
+	fields := content.Fields()
 	for fields.Next() {
 		v := fields.Value()
 		switch key := fields.Key(); string(key) {
@@ -68,9 +67,6 @@ func (c *stateContent) read(content []byte) {
 			*into = v
 		}
 		c.empty = false
-	}
-	if err := fields.Err(); err != nil {
-		c.add("", "not JSON: "+err.Error(), "client-server API, event format")
 	}
 }
 
@@ -116,7 +112,7 @@ func (c *stateContent) slot(key []byte) *jsonscan.Value {
 func (c *stateContent) unfoldSession() {
 	if c.session.Kind() == jsonscan.Object {
 		var id jsonscan.Value
-		fields := jsonscan.Open(c.session)
+		fields := c.session.Fields()
 		for fields.Next() {
 			switch string(fields.Key()) {
 			case "application":
@@ -135,7 +131,7 @@ func (c *stateContent) unfoldSession() {
 		}
 	}
 	if c.member.Kind() == jsonscan.Object && c.device == nil {
-		fields := jsonscan.Open(c.member)
+		fields := c.member.Fields()
 		for fields.Next() {
 			if string(fields.Key()) == "device_id" {
 				c.device = fields.Value()
@@ -162,7 +158,7 @@ func (c *stateContent) leaveReason() string {
 		return s
 	}
 	if c.reason.Kind() == jsonscan.Object {
-		fields := jsonscan.Open(c.reason)
+		fields := c.reason.Fields()
 		for fields.Next() {
 			if string(fields.Key()) == "code" {
 				s, _ := fields.Value().Text()
@@ -205,7 +201,7 @@ func readTransport(v jsonscan.Value) (t Transport, ok bool) {
 	if v.Kind() != jsonscan.Object {
 		return t, false
 	}
-	fields := jsonscan.Open(v)
+	fields := v.Fields()
 	for fields.Next() {
 		if string(fields.Key()) == "type" {
 			var b []byte
@@ -221,7 +217,7 @@ func readTransport(v jsonscan.Value) (t Transport, ok bool) {
 // bad one is remarked upon, or rejects the event if the dialect is strict.
 func (p *problems) transports(v jsonscan.Value, field, source string, strict bool) []Transport {
 	var list []Transport
-	elems := jsonscan.OpenArray(v)
+	elems := v.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {
 			p.remark(field, "has more than 256 entries; the rest is not read", "ruling R-JSON-3")
@@ -338,7 +334,3 @@ func keyFits(key string, version RoomVersion) []Problem {
 	}
 	return []Problem{{"state_key", "would be longer than a server accepts", "client-server API, size limits; MSC3757"}}
 }
-
-// clone copies the content that a membership keeps, so that it keeps its own
-// bytes alive and nothing else.
-func clone(b []byte) json.RawMessage { return slices.Clone(b) }

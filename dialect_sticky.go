@@ -26,22 +26,22 @@ func (d sticky) Reads(e *Event) bool {
 	if e.IsState() || e.Type != TypeMember && e.Type != TypeMemberUnstable {
 		return false
 	}
-	return hasMembership(e.Content) == (d.name == DialectSlot)
+	return e.hasMembership() == (d.name == DialectSlot)
 }
 
 // hasMembership reports whether member.membership is a string.
-func hasMembership(content []byte) bool {
-	if !bytes.Contains(content, []byte("membership")) && bytes.IndexByte(content, '\\') < 0 {
+func (e *Event) hasMembership() bool {
+	if !bytes.Contains(e.Content, []byte("membership")) && bytes.IndexByte(e.Content, '\\') < 0 {
 		return false // nor an escape that could spell it
 	}
 	has := false
-	fields := jsonscan.Open(content)
+	fields := e.fields()
 	for fields.Next() {
 		if string(fields.Key()) != "member" {
 			continue
 		}
 		has = false // the last one counts
-		member := jsonscan.Open(fields.Value())
+		member := fields.Value().Fields()
 		for member.Next() {
 			if string(member.Key()) == "membership" {
 				has = member.Value().Kind() == jsonscan.String
@@ -88,8 +88,8 @@ type stickyContent struct {
 	memberSeen                   bool
 }
 
-func (c *stickyContent) read(content []byte) {
-	fields := jsonscan.Open(content)
+func (c *stickyContent) read(content jsonscan.Value) {
+	fields := content.Fields()
 	for fields.Next() {
 		v := fields.Value()
 		switch string(fields.Key()) {
@@ -117,9 +117,6 @@ func (c *stickyContent) read(content []byte) {
 			c.reason = v
 		}
 	}
-	if err := fields.Err(); err != nil {
-		c.add("", "not JSON: "+err.Error(), "client-server API, event format")
-	}
 }
 
 func (c *stickyContent) readMember(v jsonscan.Value) {
@@ -132,7 +129,7 @@ func (c *stickyContent) readMember(v jsonscan.Value) {
 		c.add("member", "is not an object", slotSource)
 		return
 	}
-	fields := jsonscan.Open(v)
+	fields := v.Fields()
 	for fields.Next() {
 		v := fields.Value()
 		switch string(fields.Key()) {
@@ -158,7 +155,7 @@ func (c *stickyContent) readApplication() {
 		return
 	}
 	var typ jsonscan.Value
-	fields := jsonscan.Open(c.application)
+	fields := c.application.Fields()
 	for fields.Next() {
 		switch string(fields.Key()) {
 		case "type":
@@ -202,7 +199,10 @@ func (c *stickyContent) leaveReason() string {
 }
 
 func (d sticky) Decode(e *Event) Claim {
-	content := clone(e.Content)
+	content, problem := e.content()
+	if problem != "" {
+		return notRead(problem)
+	}
 	var c stickyContent
 	c.read(content)
 	if d.left(&c) {
@@ -236,7 +236,7 @@ func (d sticky) Decode(e *Event) Claim {
 		CallID: roomCallID(c.appType, name), HasCallID: true,
 		Application: Application{Type: c.appType, Raw: json.RawMessage(c.application)},
 		Intent:      readIntent(c.intent), Created: e.Origin, Lifetime: e.Sticky,
-		Key: key, Content: content,
+		Key: key, Content: json.RawMessage(content),
 	}
 	d.transports(&c, m)
 	if c.rejected {
@@ -296,7 +296,7 @@ func either(a, b jsonscan.Value) jsonscan.Value {
 func (d sticky) transports(c *stickyContent, m *Membership) {
 	field, list := "rtc_transports", c.rtcTransports
 	if c.transports.Kind() == jsonscan.Object {
-		fields := jsonscan.Open(c.transports)
+		fields := c.transports.Fields()
 		for fields.Next() {
 			switch string(fields.Key()) {
 			case "published":
@@ -321,7 +321,7 @@ func (d sticky) transports(c *stickyContent, m *Membership) {
 // strings reads a list of strings; what is none is left out.
 func (p *problems) strings(v jsonscan.Value, field string) []string {
 	list := []string{}
-	elems := jsonscan.OpenArray(v)
+	elems := v.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {
 			p.remark(field, "has more than 256 entries; the rest is not read", "ruling R-JSON-3")

@@ -263,11 +263,36 @@ func FuzzDecode(f *testing.F) {
 			e.Room, e.ID, e.Sender, e.Origin, e.Content = "!r:x", "$e", "@u:x", zero, slices.Clone(content)
 			for _, d := range DefaultDialects() {
 				if d.Reads(&e) {
-					again(t, d, d.Decode(&e))
+					claim := d.Decode(&e)
+					again(t, d, claim)
+					sameParsed(t, d, e, claim)
 				}
 			}
 		}
 	})
+}
+
+// sameParsed: an event whose content ParseEvent has checked says the same.
+func sameParsed(t *testing.T, d Dialect, e Event, want Claim) {
+	key, _ := json.Marshal(e.StateKey)
+	text := fmt.Sprintf(`{"type":%q,"event_id":"$e","sender":"@u:x","origin_server_ts":%d,"msc4354_sticky":{"duration_ms":3600000},"content":%s`,
+		e.Type, zero.UnixMilli(), e.Content)
+	if e.StateKey != nil {
+		text += `,"state_key":` + string(key)
+	}
+	parsed, err := ParseEvent([]byte(text+"}"), "!r:x")
+	if err != nil || string(parsed.Content) != string(e.Content) {
+		return // not JSON, or more than a content
+	}
+	got, err1 := json.Marshal(d.Decode(&parsed))
+	said, err2 := json.Marshal(want)
+	if !d.Reads(&parsed) || string(got) != string(said) || err1 != nil && err2 == nil {
+		t.Fatalf("%s: of %s it reads\n%s\nonce checked\n%s", d.Name(), e.Content, said, got)
+	}
+	parsed.Content = append(parsed.Content[:len(parsed.Content):len(parsed.Content)], '!')
+	if claim := d.Decode(&parsed); len(claim.Problems) == 0 {
+		t.Fatalf("%s: a content that took the place of a checked one is not checked", d.Name())
+	}
 }
 
 func again(t *testing.T, d Dialect, claim Claim) {

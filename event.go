@@ -42,6 +42,10 @@ type Event struct {
 	PrevContent json.RawMessage
 	// Replaces is unsigned.replaces_state.
 	Replaces EventID
+
+	// checked is the Content that ParseEvent has read as a whole; a Content that
+	// was put in its place later is not.
+	checked json.RawMessage
 }
 
 // IsState reports whether the event is a state event.

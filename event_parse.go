@@ -2,6 +2,7 @@ package matrixrtc
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
@@ -57,6 +58,7 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 				p.add("content", "is not an object", "client-server API, event format")
 			}
 			e.Content = json.RawMessage(v)
+			e.checked = e.Content
 		case "redacts":
 			e.Redacts = EventID(p.text(v, "redacts"))
 		case "sticky", "msc4354_sticky":
@@ -78,7 +80,7 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 	p.require(e.Content != nil, "content")
 	p.require(hasTime, "origin_server_ts")
 	if e.Type == TypeRoomRedaction && e.Redacts == "" && e.Content != nil {
-		e.Redacts = redactsInContent(e.Content) // room version 11
+		e.Redacts = EventID(textField(e.fields(), "redacts")) // room version 11
 	}
 	if p.rejected {
 		return e, p.invalid(e.ID)
@@ -90,7 +92,7 @@ func (e *Event) unsigned(v jsonscan.Value) {
 	if v.Kind() != jsonscan.Object {
 		return
 	}
-	fields := jsonscan.Open(v)
+	fields := v.Fields()
 	for fields.Next() {
 		v := fields.Value()
 		switch string(fields.Key()) {
@@ -117,7 +119,7 @@ func stickyDuration(v jsonscan.Value) time.Duration {
 		return 0
 	}
 	var d time.Duration
-	fields := jsonscan.Open(v)
+	fields := v.Fields()
 	for fields.Next() {
 		if string(fields.Key()) != "duration_ms" {
 			continue
@@ -134,15 +136,48 @@ func stickyDuration(v jsonscan.Value) time.Duration {
 	return d
 }
 
-func redactsInContent(content []byte) EventID {
-	var id string
-	fields := jsonscan.Open(content)
-	for fields.Next() {
-		if string(fields.Key()) == "redacts" {
-			id, _ = fields.Value().Text()
+// wasChecked reports whether the content is known to be valid JSON.
+func (e *Event) wasChecked() bool {
+	n := len(e.Content)
+	return n > 0 && n == len(e.checked) && &e.Content[0] == &e.checked[0]
+}
+
+// fields walks over the content.
+func (e *Event) fields() jsonscan.Fields {
+	if e.wasChecked() {
+		return jsonscan.Value(e.Content).Fields()
+	}
+	return jsonscan.Open(e.Content)
+}
+
+// content is a copy of the content, for memberships to keep: an object of valid
+// JSON, or the problem with it.
+func (e *Event) content() (content jsonscan.Value, problem string) {
+	if !e.wasChecked() {
+		if err := jsonscan.Valid(e.Content); err != nil {
+			return nil, "not JSON: " + err.Error()
+		}
+		if jsonscan.Trim(e.Content).Kind() != jsonscan.Object {
+			return nil, "is not an object"
 		}
 	}
-	return EventID(id)
+	return jsonscan.Value(slices.Clone(e.Content)), ""
+}
+
+// notRead is what an event says whose content is no JSON object.
+func notRead(problem string) Claim {
+	return Claim{Left: true, Problems: []Problem{{"", problem, "client-server API, event format"}}}
+}
+
+// textField reads one string member of an object, "" if there is none.
+func textField(fields jsonscan.Fields, name string) string {
+	var s []byte
+	for fields.Next() {
+		if string(fields.Key()) == name {
+			s, _ = fields.Value().TextBytes()
+		}
+	}
+	return intern(s)
 }
 
 // intern makes a string of a text. For those that nearly every event repeats

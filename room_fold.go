@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
 )
 
 // fold is one run of Apply or Advance.
@@ -154,7 +152,7 @@ func (f *fold) event(e *Event) {
 		}
 	case TypeRoomCreate:
 		f.remember(e)
-		f.version = RoomVersion(textField(e.Content, "room_version"))
+		f.version = RoomVersion(textField(e.fields(), "room_version"))
 		if f.version == "" {
 			f.version = "1" // what an m.room.create without one means
 		}
@@ -351,16 +349,4 @@ func compareVerdicts(a, b verdict) int {
 		cmp.Compare(a.seat.session.slot, b.seat.session.slot),
 		compareMembers(a.subject(), b.subject()),
 	)
-}
-
-// textField reads one string member of a content, "" if there is none.
-func textField(content []byte, name string) string {
-	var s []byte
-	fields := jsonscan.Open(content)
-	for fields.Next() {
-		if string(fields.Key()) == name {
-			s, _ = fields.Value().TextBytes()
-		}
-	}
-	return intern(s)
 }

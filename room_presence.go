@@ -26,7 +26,7 @@ func (f *fold) roomMember(e *Event) {
 	p := f.person(UserID(*e.StateKey))
 	was := p.presence
 	p.presence = presenceGone
-	if textField(e.Content, "membership") == "join" {
+	if textField(e.fields(), "membership") == "join" {
 		p.presence = presenceJoined
 	}
 	if p.presence != was {

@@ -46,11 +46,11 @@ func (f *fold) slotEvent(e *Event) {
 	}
 	f.byEvent[e.ID] = f.remember(e)
 	v := slotVoice{present: true, at: e.Origin}
-	status := textField(e.Content, "status")
-	fields := jsonscan.Open(e.Content)
+	status := textField(e.fields(), "status")
+	fields := e.fields()
 	for fields.Next() {
 		if string(fields.Key()) == "application" && fields.Value().Kind() == jsonscan.Object {
-			v.application = textField(fields.Value(), "type")
+			v.application = textField(fields.Value().Fields(), "type")
 		}
 	}
 	v.open = status == "open" && v.application != "" && strings.HasPrefix(ref.key, v.application+"#")

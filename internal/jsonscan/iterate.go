@@ -10,8 +10,9 @@ import "bytes"
 //	}
 //	if f.Err() != nil { … }
 //
-// Every value is checked before it is yielded, so a text whose walk ends
-// without an error is valid JSON. The slices are parts of the text.
+// After Open every value is checked before it is yielded, so a text whose walk
+// ends without an error is valid JSON. A value that was yielded need not be
+// checked again: see Value.Fields. The slices are parts of the text.
 type Fields struct {
 	text  []byte
 	pos   int
@@ -19,6 +20,7 @@ type Fields struct {
 	value Value
 	err   error
 	begun bool
+	known bool // to be valid
 }
 
 // Open starts a walk over the members of the object that text holds, with white
@@ -29,6 +31,9 @@ func Open(text []byte) Fields { return Fields{text: text} }
 func (f *Fields) Next() bool {
 	if f.err != nil {
 		return false
+	}
+	if f.known {
+		return f.nextKnown()
 	}
 	i := space(f.text, f.pos)
 	switch {
@@ -54,10 +59,7 @@ func (f *Fields) Next() bool {
 	if err != nil {
 		return f.stop(err)
 	}
-	f.key = f.text[start+1 : end-1]
-	if bytes.IndexByte(f.key, '\\') >= 0 {
-		f.key = unescape(nil, f.key)
-	}
+	f.setKey(f.text[start+1 : end-1])
 	i = space(f.text, i)
 	end, err = skip(f.text, i)
 	if err != nil {
@@ -65,6 +67,13 @@ func (f *Fields) Next() bool {
 	}
 	f.value, f.pos = f.text[i:end:end], end
 	return true
+}
+
+func (f *Fields) setKey(b []byte) {
+	f.key = b
+	if bytes.IndexByte(b, '\\') >= 0 {
+		f.key = unescape(nil, b)
+	}
 }
 
 func (f *Fields) finish(i int) bool {
@@ -104,6 +113,7 @@ type Elements struct {
 	value Value
 	err   error
 	begun bool
+	known bool // to be valid
 }
 
 // OpenArray starts a walk over the elements of the array that text holds.
@@ -113,6 +123,9 @@ func OpenArray(text []byte) Elements { return Elements{text: text} }
 func (e *Elements) Next() bool {
 	if e.err != nil {
 		return false
+	}
+	if e.known {
+		return e.nextKnown()
 	}
 	i := space(e.text, e.pos)
 	switch {

@@ -41,6 +41,32 @@ func compare(t *testing.T, d []byte) {
 		return
 	}
 	walk(t, Trim(d), 0)
+	alike(t, Trim(d), 0)
+}
+
+// alike reads a valid value with the walks that check and those that do not.
+func alike(t *testing.T, v Value, level int) {
+	t.Helper()
+	if level > 20 {
+		return
+	}
+	checked, known := Open(v), v.Fields()
+	for v.Kind() == Object && checked.Next() {
+		if !known.Next() || string(known.Key()) != string(checked.Key()) || string(known.Value()) != string(checked.Value()) {
+			t.Fatalf("%q: %q = %q, without checking %q = %q", v, checked.Key(), checked.Value(), known.Key(), known.Value())
+		}
+		alike(t, known.Value(), level+1)
+	}
+	each, knownEach := OpenArray(v), v.Elements()
+	for v.Kind() == Array && each.Next() {
+		if !knownEach.Next() || string(knownEach.Value()) != string(each.Value()) {
+			t.Fatalf("%q: %q, without checking %q", v, each.Value(), knownEach.Value())
+		}
+		alike(t, knownEach.Value(), level+1)
+	}
+	if known.Next() || knownEach.Next() || known.Err() != nil || knownEach.Err() != nil {
+		t.Fatalf("%q: there is more without checking", v)
+	}
 }
 
 func deep(d []byte) bool { return bytes.Count(d, []byte("["))+bytes.Count(d, []byte("{")) > MaxDepth }
@@ -147,16 +173,43 @@ func FuzzValid(f *testing.F) {
 	f.Fuzz(func(t *testing.T, d []byte) { compare(t, d) })
 }
 
+// FuzzKnown: even bytes that are not valid end the walks that do not check.
+func FuzzKnown(f *testing.F) {
+	for _, d := range documents {
+		f.Add([]byte(d))
+	}
+	f.Fuzz(func(t *testing.T, d []byte) {
+		if bytes.IndexByte(d, '\\') >= 0 {
+			return // decoding a text is for valid ones
+		}
+		n := 0
+		for fields := Value(d).Fields(); fields.Next(); n++ {
+		}
+		for elems := Value(d).Elements(); elems.Next(); n++ {
+		}
+		if n > len(d) {
+			t.Fatalf("%q: %d values", d, n)
+		}
+	})
+}
+
 func BenchmarkFields(b *testing.B) {
 	text := []byte(`{"type":"org.matrix.msc3401.call.member","room_id":"!bench:example.org","sender":"@user1.name:example.org","state_key":"_@user1.name:example.org_ABCDEFGHIJ_m.call","event_id":"$abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ","origin_server_ts":1760000000000,"content":{"application":"m.call","call_id":"","scope":"m.room","device_id":"ABCDEFGHIJ","expires":14400000,"m.call.intent":"video","focus_active":{"type":"livekit","focus_selection":"oldest_membership"},"foci_preferred":[{"type":"livekit","livekit_service_url":"https://livekit-jwt.example.org","livekit_alias":"!bench:example.org"}],"membershipID":"@user1.name:example.org:ABCDEFGHIJ"},"unsigned":{"age":1234}}`)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		f := Open(text)
-		for f.Next() {
-		}
-		if f.Err() != nil {
-			b.Fatal(f.Err())
-		}
+	for name, open := range map[string]func() Fields{
+		"checked": func() Fields { return Open(text) },
+		"known":   func() Fields { return Value(text).Fields() },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				f := open()
+				for f.Next() {
+				}
+				if f.Err() != nil {
+					b.Fatal(f.Err())
+				}
+			}
+		})
 	}
 }
