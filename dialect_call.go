@@ -39,8 +39,10 @@ func (callDialect) Decode(e *Event) Claim {
 	if !ok {
 		c.add("call_id", missing(c.call), callSource)
 	}
-	device, ok := c.device.Text()
-	if !ok || device == "" {
+	rest, owned := ownerOf(*e.StateKey, e.Sender)
+	deviceText, _ := c.device.TextBytes()
+	device := within(rest, deviceText)
+	if device == "" {
 		c.add("device_id", missing(c.device), callSource)
 	}
 	active, ok := readTransport(c.active)
@@ -54,7 +56,7 @@ func (callDialect) Decode(e *Event) Claim {
 		}
 		preferred = c.transports(c.preferred, "foci_preferred", callSource, true)
 	}
-	if _, owned := ownerOf(*e.StateKey, e.Sender); !owned {
+	if !owned {
 		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
 	}
 	if c.rejected {

@@ -69,12 +69,12 @@ func (c *stateContent) deviceOr(key string) DeviceID {
 	if c.device == nil {
 		return DeviceID(key)
 	}
-	s, ok := c.device.Text()
-	if !ok || s == "" {
+	b, _ := c.device.TextBytes()
+	if len(b) == 0 {
 		c.remark("device_id", "is not a string; the state key names the device", "ruling R-DRAFT-9")
 		return DeviceID(key)
 	}
-	return DeviceID(s)
+	return DeviceID(within(key, b))
 }
 
 // foci reads the draft's two fields. What is wrong with them never hides the

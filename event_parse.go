@@ -3,6 +3,7 @@ package matrixrtc
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
@@ -30,6 +31,7 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 		return e, p.invalid("")
 	}
 	var hasTime bool
+	var sender jsonscan.Value
 	fields := jsonscan.Open(raw)
 	for fields.Next() {
 		v := fields.Value()
@@ -47,7 +49,7 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 		case "event_id":
 			e.ID = EventID(p.text(v, "event_id"))
 		case "sender":
-			e.Sender = UserID(p.text(v, "sender"))
+			sender = v
 		case "state_key":
 			key := p.text(v, "state_key")
 			e.StateKey = &key
@@ -74,6 +76,13 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 	if err := fields.Err(); err != nil {
 		p.add("", "not JSON: "+err.Error(), "client-server API, event format")
 		return e, p.invalid(e.ID)
+	}
+	if b, ok := sender.TextBytes(); ok && e.StateKey != nil {
+		e.Sender = UserID(within(*e.StateKey, b))
+	} else if ok {
+		e.Sender = UserID(b)
+	} else if sender != nil {
+		p.add("sender", "is not a string", "client-server API, event format")
 	}
 	p.require(e.Type != "", "type")
 	p.require(e.Sender != "", "sender")
@@ -178,6 +187,17 @@ func textField(fields jsonscan.Fields, name string) string {
 		}
 	}
 	return intern(s)
+}
+
+// within makes a string of a text with which a key is likely to begin, perhaps
+// behind one _: then both are one string in memory.
+func within(key string, b []byte) string {
+	for _, rest := range [...]string{key, strings.TrimPrefix(key, "_")} {
+		if len(rest) >= len(b) && rest[:len(b)] == string(b) {
+			return rest[:len(b)]
+		}
+	}
+	return string(b)
 }
 
 // intern makes a string of a text. For those that nearly every event repeats

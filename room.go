@@ -71,6 +71,7 @@ type Room struct {
 	secrets  unreadable
 	ghosts   ghostRing
 	now      time.Time // of the last Apply or Advance
+	workspace
 }
 
 type stateRef struct{ typ, key string }
@@ -137,6 +138,7 @@ func (r *Room) ID() RoomID { return r.id }
 // the room, and time that hardly grows with it.
 func (r *Room) Apply(b Batch, now time.Time) []Change {
 	f := fold{Room: r, now: now}
+	defer f.reset()
 	f.rewind()
 	if b.Left {
 		f.inOne(f.leftRoom)
@@ -165,6 +167,7 @@ func (r *Room) Apply(b Batch, now time.Time) []Change {
 // Advance lets the clock alone work: memberships whose time is over end.
 func (r *Room) Advance(now time.Time) []Change {
 	f := fold{Room: r, now: now}
+	defer f.reset()
 	f.rewind()
 	f.expire()
 	return f.changes

@@ -60,8 +60,11 @@ func (h *endHeap[T]) Pop() any {
 // Equal ends leave in an order that data decides.
 
 func (k *candidate) endsBefore(o *candidate) bool {
+	if c := k.m.Expires.Compare(o.m.Expires); c != 0 {
+		return c < 0
+	}
 	return cmp.Or(
-		k.m.Expires.Compare(o.m.Expires), compareMembers(k.m, o.m),
+		compareMembers(k.m, o.m),
 		cmp.Compare(k.m.Slot, o.m.Slot), cmp.Compare(k.m.Event, o.m.Event),
 	) < 0
 }
@@ -69,7 +72,10 @@ func (k *candidate) endsBefore(o *candidate) bool {
 func (k *candidate) place() *int { return &k.heap }
 
 func (c *cell) endsBefore(o *cell) bool {
-	return cmp.Or(c.ends.Compare(o.ends), cmp.Compare(c.sender, o.sender), cmp.Compare(c.event, o.event)) < 0
+	if c := c.ends.Compare(o.ends); c != 0 {
+		return c < 0
+	}
+	return cmp.Or(cmp.Compare(c.sender, o.sender), cmp.Compare(c.event, o.event)) < 0
 }
 
 func (c *cell) place() *int { return &c.heap }

@@ -9,14 +9,35 @@ import (
 // fold is one run of Apply or Advance.
 type fold struct {
 	*Room
-	now      time.Time
-	asOne    bool // see inOne
-	changes  []Change
+	now     time.Time
+	asOne   bool // see inOne
+	changes []Change
+	doors   []*slotState // that may have opened or closed
+	notes   []note
+}
+
+// workspace is what a fold gathers before it is judged. A room keeps it from one
+// fold to the next: most folds are small, and need nothing new.
+type workspace struct {
 	touched  []touch
-	verdicts []verdict      // space for judgeTouched
-	groups   []*stickyGroup // whose winner may have changed
-	doors    []*slotState   // that may have opened or closed
-	notes    []note
+	verdicts []verdict
+	groups   []groupChange // whose winner may have changed
+}
+
+// maxWorkspace is how much of it a room keeps.
+const maxWorkspace = 16
+
+// reset forgets what was gathered, and keeps a little space.
+func (w *workspace) reset() {
+	w.touched, w.verdicts, w.groups = emptied(w.touched), emptied(w.verdicts), emptied(w.groups)
+}
+
+func emptied[T any](list []T) []T {
+	if cap(list) > maxWorkspace {
+		return nil
+	}
+	clear(list[:cap(list)])
+	return list[:0]
 }
 
 // note is a change that belongs to no seat. Notes wait for the next judgement

@@ -345,21 +345,20 @@ func (s *sessionState) find(m *Membership) int {
 // the Membership is nil.
 func (s *sessionState) sit(seat *seat, m Member) {
 	s.cached = nil
-	if before := seat.member.Membership; before != nil {
-		if follows(before) {
-			s.follow--
-		}
-		i := s.find(before)
-		if m.Membership == nil || compareMembers(before, m.Membership) != 0 {
-			s.members = slices.Delete(s.members, i, i+1)
-		}
-	}
 	was := seat.member.Membership
+	stays := was != nil && m.Membership != nil && compareMembers(was, m.Membership) == 0
+	if was != nil && follows(was) {
+		s.follow--
+	}
+	if was != nil && !stays {
+		i := s.find(was)
+		s.members = slices.Delete(s.members, i, i+1)
+	}
 	seat.member = m
 	if m.Membership == nil {
 		return
 	}
-	if was == nil || compareMembers(was, m.Membership) != 0 {
+	if !stays {
 		s.members = slices.Insert(s.members, s.find(m.Membership), seat)
 	}
 	if follows(m.Membership) {

@@ -22,11 +22,15 @@ type stickyGroup struct {
 	ref   stickyRef
 	cells []*cell // ascending: the last one wins
 
-	// While a step has changed it and is not settled:
-	changed bool
-	was     *cell     // who won before
-	cause   Cause     // why that one was taken out, "" if it was not
-	at      time.Time // and when
+	changed int // index + 1 in fold.groups, 0 if no step has changed it
+}
+
+// groupChange is what a step has done to a group.
+type groupChange struct {
+	group *stickyGroup
+	was   *cell     // who won before
+	cause Cause     // why that one was taken out, "" if it was not
+	at    time.Time // and when
 }
 
 // Live sticky events beyond these counts are not kept; the weakest of a key go
@@ -141,9 +145,9 @@ func (g *stickyGroup) winner() *cell {
 // unstick takes one sticky event out of its group.
 func (f *fold) unstick(c *cell, cause Cause, at time.Time) {
 	g := c.group
-	f.change(g)
-	if c == g.was {
-		g.cause, g.at = cause, at
+	change := f.change(g)
+	if c == change.was {
+		change.cause, change.at = cause, at
 	}
 	g.cells = slices.DeleteFunc(g.cells, func(o *cell) bool { return o == c })
 	c.group = nil
@@ -155,19 +159,20 @@ func (f *fold) unstick(c *cell, cause Cause, at time.Time) {
 }
 
 // change notes that a group is about to change, and who spoke for it before.
-func (f *fold) change(g *stickyGroup) {
-	if !g.changed {
-		g.changed, g.was = true, g.winner()
-		f.groups = append(f.groups, g)
+func (f *fold) change(g *stickyGroup) *groupChange {
+	if g.changed == 0 {
+		f.groups = append(f.groups, groupChange{group: g, was: g.winner()})
+		g.changed = len(f.groups)
 	}
+	return &f.groups[g.changed-1]
 }
 
 // settle lets the new winner of each changed group speak. Only the outcome of
 // a step is looked at, so that the order of its events does not show.
 func (f *fold) settle() {
-	for _, g := range f.groups {
-		was, is, cause, at := g.was, g.winner(), g.cause, g.at
-		g.changed, g.was, g.cause = false, nil, ""
+	for _, c := range f.groups {
+		g, was, is, cause, at := c.group, c.was, c.group.winner(), c.cause, c.at
+		g.changed = 0
 		if is == nil {
 			delete(f.sticky, g.ref)
 		}

@@ -75,8 +75,10 @@ func (s *Session) Intent() string {
 // compareMembers is the total order of the members of a session
 // (docs/protocol.md R-ORDER-1).
 func compareMembers(a, b *Membership) int {
+	if c := a.Created.Compare(b.Created); c != 0 {
+		return c // nearly always: the strings need not be looked at
+	}
 	return cmp.Or(
-		a.Created.Compare(b.Created),
 		cmp.Compare(a.User, b.User),
 		cmp.Compare(a.Device, b.Device),
 		cmp.Compare(a.Member, b.Member),

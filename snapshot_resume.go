@@ -32,6 +32,7 @@ func ResumeRoom(s Snapshot, opts *RoomOptions) (*Room, error) {
 			return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 		}
 	}
+	r.workspace = workspace{}
 	return r, nil
 }
 
