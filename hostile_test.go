@@ -136,7 +136,7 @@ func TestFloods(t *testing.T) {
 // TestAllocations: one more event costs a handful of allocations, whatever the
 // size of the room.
 func TestAllocations(t *testing.T) {
-	for kind, limit := range map[string]float64{"state": 24, "sticky": 26} {
+	for kind, limit := range map[string]float64{"state": 18, "sticky": 20} {
 		for _, members := range []int{10, 1000} {
 			r := roomOf(t, kind, members)
 			n := 0

@@ -171,6 +171,30 @@ func TestChangesAddUp(t *testing.T) {
 	}
 }
 
+// TestEqualEndsComeInOrder: what ends at one time ends in an order that does not
+// show in which order it came.
+func TestEqualEndsComeInOrder(t *testing.T) {
+	t.Parallel()
+	var first string
+	for seed := range uint64(20) {
+		w := newWorld(seed)
+		var entries []string
+		for i := range 9 {
+			entries = append(entries, fmt.Sprintf(`{"application":"m.call","call_id":"c%d","device_id":"D","expires":5000}`, i))
+		}
+		w.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
+		r := NewRoom("!r:x", &RoomOptions{Unknown: UnknownJoined})
+		r.Apply(Batch{Events: []Event{stateEvent(TypeCallMember, "@u:x", "@u:x", `{"memberships":[`+strings.Join(entries, ",")+`]}`)}}, zero)
+		ends := strings.Join(names(resumed(t, r, &RoomOptions{Unknown: UnknownJoined}).Advance(zero.Add(time.Hour))), "\n")
+		if first == "" {
+			first = ends
+		}
+		if ends != first || strings.Count(ends, "MemberLeft") != 9 {
+			t.Fatalf("seed %d: it ended with\n%s\nand now with\n%s", seed, first, ends)
+		}
+	}
+}
+
 // names are the changes without the pointers inside.
 func names(changes []Change) (out []string) {
 	s := &scenario{}

@@ -59,7 +59,7 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 	f.inOne(func() {
 		if b.Complete {
 			f.dropAbsent(b)
-			f.grow(len(b.State))
+			f.grow(len(b.State), len(b.Sticky))
 		}
 		for i := range b.State {
 			e := &b.State[i]
@@ -72,10 +72,12 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 }
 
 // grow makes room in an empty room for what is about to come.
-func (f *fold) grow(n int) {
-	if len(f.state) == 0 && len(f.people) == 0 {
-		f.state, f.people = make(map[stateRef]*cell, n), make(map[UserID]*person, n)
+func (f *fold) grow(state, sticky int) {
+	if len(f.state) > 0 || len(f.people) > 0 {
+		return
 	}
+	f.state, f.sticky = make(map[stateRef]*cell, state), make(map[stickyRef]*stickyGroup, sticky)
+	f.people = make(map[UserID]*person, max(state, sticky))
 }
 
 // inOne runs a step whose inner order means nothing.
@@ -346,7 +348,7 @@ func (f *fold) judgeTouched() {
 		}
 		f.notes = f.notes[:0]
 	}
-	verdicts := f.verdicts[:0]
+	verdicts := slices.Grow(f.verdicts[:0], len(f.touched))
 	for _, t := range f.touched {
 		v := f.judge(t)
 		t.seat.touched = 0
@@ -359,15 +361,18 @@ func (f *fold) judgeTouched() {
 	if len(verdicts) > 1 {
 		slices.SortFunc(verdicts, compareVerdicts)
 	}
+	f.changes = slices.Grow(f.changes, len(verdicts))
 	for _, v := range verdicts {
 		f.carryOut(v)
 	}
 }
 
 func compareVerdicts(a, b verdict) int {
-	return cmp.Or(
-		cmp.Compare(a.rank(), b.rank()),
-		cmp.Compare(a.seat.session.slot, b.seat.session.slot),
-		compareMembers(a.subject(), b.subject()),
-	)
+	if c := cmp.Compare(a.rank(), b.rank()); c != 0 {
+		return c
+	}
+	if a.seat.session != b.seat.session {
+		return cmp.Compare(a.seat.session.slot, b.seat.session.slot)
+	}
+	return compareMembers(a.subject(), b.subject())
 }

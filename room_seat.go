@@ -334,7 +334,11 @@ func focusOf(m *Membership) Transport {
 	return Transport{}
 }
 
+// find is where in the total order a membership is, or belongs.
 func (s *sessionState) find(m *Membership) int {
+	if n := len(s.members); n == 0 || compareMembers(s.members[n-1].member.Membership, m) < 0 {
+		return n // most who come are the youngest
+	}
 	i, _ := slices.BinarySearchFunc(s.members, m, func(a *seat, m *Membership) int {
 		return compareMembers(a.member.Membership, m)
 	})
