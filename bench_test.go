@@ -1,6 +1,7 @@
 package matrixrtc_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"testing"
@@ -114,6 +115,38 @@ func BenchmarkSessions(b *testing.B) {
 				r.Apply(batch, zero)
 				if r.Session(RoomCall).Devices() != 10000 {
 					b.Fatal("members are missing")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSnapshot is a room of 10 000 members written down, and resumed.
+func BenchmarkSnapshot(b *testing.B) {
+	for _, kind := range []string{"state", "sticky"} {
+		r := roomOf(b, kind, 10000)
+		text, err := json.Marshal(r.Snapshot())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(kind+"/write", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := json.Marshal(r.Snapshot()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(text))/10000, "B/member")
+		})
+		b.Run(kind+"/resume", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var s Snapshot
+				if err := json.Unmarshal(text, &s); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := ResumeRoom(s, &RoomOptions{Unknown: UnknownJoined}); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})

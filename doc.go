@@ -10,6 +10,8 @@
 //	changes = room.Advance(later)         // what the clock alone ends
 //	for _, s := range room.Sessions() { … s.Members() … }
 //
+// Room.Snapshot and ResumeRoom carry a room from one process to the next.
+//
 // The package is pure: no goroutine, clock, randomness, log or I/O. It never
 // fails as a whole: an event that is not valid becomes an Invalid change that
 // lists everything wrong with it, and hides nothing else. Applications and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -172,6 +173,32 @@ func TestSnapshotIsPlain(t *testing.T) {
 	twin := resumed(t, r, nil)
 	if m := twin.Session(RoomCall).Members()[0]; string(m.Content) != text {
 		t.Errorf("the content became %s", m.Content)
+	}
+}
+
+// TestSnapshotOfVersion1: what was written once stays readable, to the byte.
+func TestSnapshotOfVersion1(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile("testdata/snapshot-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Snapshot
+	if err := json.Unmarshal(want, &s); err != nil {
+		t.Fatal(err)
+	}
+	r, err := ResumeRoom(s, &RoomOptions{Unknown: UnknownJoined})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.MarshalIndent(r.Snapshot(), "", " ")
+	if err != nil || string(got)+"\n" != string(want) {
+		t.Errorf("it is now (%v)\n%s", err, got)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Snapshot]()) {
+		if reflect.ValueOf(s).FieldByIndex(field.Index).IsZero() {
+			t.Errorf("the file does not show %s", field.Name)
+		}
 	}
 }
 
