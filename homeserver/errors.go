@@ -35,6 +35,8 @@ var (
 	ErrNotJoined error = &sentinel{"not joined to the room", true}
 	// ErrRoomUnknown: no such room or alias.
 	ErrRoomUnknown error = &sentinel{"no such room", true}
+	// ErrEventUnknown: no such event, or none that this user may see.
+	ErrEventUnknown error = &sentinel{"no such event, or none that this user may see", true}
 	// ErrUnsupported: the homeserver does not have this feature.
 	ErrUnsupported error = &sentinel{"the homeserver does not support this", true}
 	// ErrNoCredentials: the store holds no login.

@@ -23,6 +23,7 @@ type fake struct {
 
 	mu    sync.Mutex
 	syncs []answer // one per /sync; when they are used up, /sync holds
+	pages []answer // one per /messages
 	asked []string // method, path and query of every request
 	auth  []string
 	log   bytes.Buffer
@@ -115,6 +116,8 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		f.mu.Lock()
 	case path == "v3/sync" && len(f.syncs) > 0:
 		a, f.syncs = f.syncs[0], f.syncs[1:]
+	case strings.HasSuffix(path, "/messages") && len(f.pages) > 0:
+		a, f.pages = f.pages[0], f.pages[1:]
 	case path == "v3/sync":
 		hold = true
 	default:

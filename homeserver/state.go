@@ -124,16 +124,21 @@ func eachEvent(key string, each func(json.RawMessage)) func(*http.Request, *http
 		} else if t != json.Delim('[') {
 			return nil, errAnswer
 		}
-		for dec.More() {
-			var raw json.RawMessage
-			if err := dec.Decode(&raw); err != nil {
-				return nil, err
-			}
-			each(raw)
-		}
-		_, err := dec.Token()
-		return nil, err
+		return nil, restOfList(dec, each)
 	}
+}
+
+// restOfList decodes a list that was entered, one value at a time.
+func restOfList(dec *json.Decoder, each func(json.RawMessage)) error {
+	for dec.More() {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return err
+		}
+		each(raw)
+	}
+	_, err := dec.Token()
+	return err
 }
 
 // seekKey moves a decoder to the value of a key of the object that comes next.
