@@ -43,20 +43,18 @@ Examples:
 // Run lists the sessions.
 func (c *SessionsCmd) Run(ctx context.Context, a *app) error {
 	opts := &matrixrtc.RoomOptions{Slots: slotPolicies[c.Slots]}
-	var doc report.Sessions
-	var err error
+	of := c.ofFile
 	if isRoom(c.Source) {
-		doc, err = c.ofRoom(ctx, a, opts)
-	} else {
-		doc, err = c.ofFile(ctx, a, opts)
+		of = c.ofRoom
 	}
+	list, err := of(ctx, a, opts)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return writeJSON(a.out, doc)
+		return list.WriteJSON(a.out)
 	}
-	return report.WriteSessions(a.out, doc, a.style)
+	return report.WriteSessions(a.out, list.Document(), a.style)
 }
 
 var slotPolicies = map[string]matrixrtc.SlotPolicy{
@@ -69,72 +67,84 @@ var slotPolicies = map[string]matrixrtc.SlotPolicy{
 // few file names start with (and ./ helps those).
 func isRoom(s string) bool { return strings.HasPrefix(s, "!") || strings.HasPrefix(s, "#") }
 
-func (c *SessionsCmd) ofRoom(ctx context.Context, a *app, opts *matrixrtc.RoomOptions) (report.Sessions, error) {
+func (c *SessionsCmd) ofRoom(ctx context.Context, a *app, opts *matrixrtc.RoomOptions) (list report.Listing, err error) {
 	if c.At != "" || c.Room != "" {
-		return report.Sessions{}, &usageError{errors.New("--at and --room are for files: a homeserver tells what is true now")}
+		return list, &usageError{errors.New("--at and --room are for files: a homeserver tells what is true now")}
 	}
 	hs, err := c.open(ctx, a)
 	if err != nil {
-		return report.Sessions{}, err
+		return list, err
 	}
 	defer hs.Close()
 	id, err := hs.Resolve(ctx, c.Source)
 	if err != nil {
-		return report.Sessions{}, err
+		return list, err
 	}
 	cl := client.New(hs, &client.Options{Logger: a.log, Room: opts})
 	defer closeClient(ctx, a, cl)
 	room, err := openRoom(ctx, cl, id)
 	if err != nil {
-		return report.Sessions{}, err
+		return list, err
 	}
-	var doc report.Sessions
-	if !room.Read(func(r *matrixrtc.Room) { doc = report.SessionsOf(time.Now(), nil, r) }) {
-		return doc, client.ErrClosed
+	if !room.Read(func(r *matrixrtc.Room) { list = report.List(time.Now(), nil, r) }) {
+		return list, client.ErrClosed
 	}
-	return doc, nil
+	return list, nil
 }
 
-func (c *SessionsCmd) ofFile(ctx context.Context, a *app, opts *matrixrtc.RoomOptions) (report.Sessions, error) {
+func (c *SessionsCmd) ofFile(ctx context.Context, a *app, opts *matrixrtc.RoomOptions) (list report.Listing, err error) {
 	at := time.Now()
 	if c.At != "" {
-		var err error
 		if at, err = parseTime(c.At); err != nil {
-			return report.Sessions{}, err
+			return list, err
 		}
 	}
 	in := a.in
 	if c.Source != "-" {
 		f, err := interruptibly(ctx, func() (*os.File, error) { return os.Open(c.Source) })
 		if ctx.Err() != nil {
-			return report.Sessions{}, ctx.Err()
+			return list, ctx.Err()
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return report.Sessions{}, &usageError{fmt.Errorf("%w; a room starts with ! or #, anything else is a file", err)}
+			return list, &usageError{fmt.Errorf("%w; a room starts with ! or #, anything else is a file", err)}
 		} else if err != nil {
-			return report.Sessions{}, &usageError{err}
+			return list, &usageError{err}
 		}
 		defer f.Close()
 		in = f
 	}
+	if !isRegular(in) {
+		in = &interruptible{ctx: ctx, r: in}
+	}
 	fold := eventfile.NewFold(at, &eventfile.FoldOptions{Room: opts, CutOff: c.At != ""})
-	for batch, err := range eventfile.Read(interruptible{ctx, in}, &eventfile.Options{Room: matrixrtc.RoomID(c.Room)}) {
+	for batch, err := range eventfile.Read(in, &eventfile.Options{Room: matrixrtc.RoomID(c.Room), Borrow: true}) {
 		if ctx.Err() != nil {
-			return report.Sessions{}, ctx.Err()
+			return list, ctx.Err()
 		}
 		if err = fold.Add(batch, err); err != nil {
-			return report.Sessions{}, &usageError{fmt.Errorf("%s: %w", c.Source, err)}
+			return list, &usageError{fmt.Errorf("%s: %w", c.Source, err)}
 		}
 	}
 	rooms, problems := fold.End()
 	if len(rooms) == 0 && len(problems) > 0 {
-		return report.Sessions{}, &usageError{fmt.Errorf("%s holds no Matrix events: %w", c.Source, problems[0])}
+		return list, &usageError{fmt.Errorf("%s holds no Matrix events: %w", c.Source, problems[0])}
 	}
 	input := make([]report.Input, len(problems))
 	for i, p := range problems {
 		input[i] = report.Input{Line: p.Line, Event: p.Event, Problem: p.Text}
 	}
-	return report.SessionsOf(at, input, rooms...), nil
+	return report.List(at, input, rooms...), nil
+}
+
+// isRegular reports whether this is a file that always has something to read,
+// or its end.
+func isRegular(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // parseTime reads milliseconds since 1970 or RFC 3339.
@@ -151,14 +161,21 @@ func parseTime(s string) (time.Time, error) {
 
 // interruptible ends a read when ctx ends. A read from a terminal or a pipe
 // cannot be taken back: its goroutine stays behind until the process ends,
-// which is right after.
+// which is right after, and keeps buf. So nothing is read after the end of ctx.
 type interruptible struct {
 	ctx context.Context
 	r   io.Reader
+	buf []byte
 }
 
-func (i interruptible) Read(p []byte) (int, error) {
-	buf := make([]byte, len(p))
+func (i *interruptible) Read(p []byte) (int, error) {
+	if i.ctx.Err() != nil {
+		return 0, i.ctx.Err()
+	}
+	if len(i.buf) < len(p) {
+		i.buf = make([]byte, len(p))
+	}
+	buf := i.buf[:len(p)]
 	n, err := interruptibly(i.ctx, func() (int, error) { return i.r.Read(buf) })
 	return copy(p, buf[:n]), err
 }

@@ -28,6 +28,10 @@ type Options struct {
 	Room matrixrtc.RoomID
 	// MaxObject bounds one object, in bytes; 0: DefaultMaxObject.
 	MaxObject int
+	// Borrow says that the reader keeps nothing of a batch but strings: its
+	// slices, and the bytes of its events, are valid until the next step of the
+	// sequence. A Room keeps nothing else (matrixrtc.Room.Apply).
+	Borrow bool
 }
 
 // Problem is a part of the input that could not be read and was left out. It
@@ -59,23 +63,23 @@ func Read(r io.Reader, opts *Options) iter.Seq2[matrixrtc.Batch, error] {
 	}
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		s := newSplitter(r, o.MaxObject)
+		d := decoder{room: o.Room, borrow: o.Borrow, yield: yield}
 		for {
-			raw, line, err := s.next()
-			var p *Problem
+			raw, line, guess, err := s.next()
+			d.line = line
+			more := true
 			switch {
-			case errors.Is(err, io.EOF):
-				return
-			case errors.As(err, &p):
-				if !yield(matrixrtc.Batch{}, p) {
-					return
-				}
-				continue
 			case err != nil:
-				yield(matrixrtc.Batch{}, err)
-				return
+				more = d.trouble(err)
+			case guess:
+				var ok bool
+				if ok, more = d.guess(raw); ok {
+					s.accept()
+				}
+			default:
+				more = d.object(raw)
 			}
-			d := decoder{room: o.Room, line: line, yield: yield}
-			if !d.object(slices.Clone(raw)) {
+			if !more {
 				return
 			}
 		}
@@ -85,9 +89,11 @@ func Read(r io.Reader, opts *Options) iter.Seq2[matrixrtc.Batch, error] {
 // decoder turns one object into batches. Its methods return false when the
 // reader of the sequence wants no more.
 type decoder struct {
-	room  matrixrtc.RoomID
-	line  int
-	yield func(matrixrtc.Batch, error) bool
+	room   matrixrtc.RoomID
+	line   int
+	borrow bool
+	one    [1]matrixrtc.Event // of the batch, with borrow
+	yield  func(matrixrtc.Batch, error) bool
 }
 
 // section is a list of events as answers of the homeserver hold them.
@@ -118,15 +124,57 @@ type joined struct {
 	StickyUnstable     section  `json:"msc4354_sticky"`
 }
 
+// trouble yields what the splitter could not do, unless it is the end.
+func (d *decoder) trouble(err error) (more bool) {
+	if errors.Is(err, io.EOF) {
+		return false
+	}
+	var p *Problem
+	return d.yield(matrixrtc.Batch{}, err) && errors.As(err, &p)
+}
+
+// guess yields a line if it is an event without any problem; else ok is false,
+// and nothing has happened.
+func (d *decoder) guess(line []byte) (ok, more bool) {
+	e, err := matrixrtc.ParseEvent(d.own(line), "")
+	if err != nil {
+		return false, true
+	}
+	return true, d.single(e)
+}
+
+// own makes bytes of the splitter fit to be kept.
+func (d *decoder) own(raw []byte) []byte {
+	if d.borrow {
+		return raw
+	}
+	return slices.Clone(raw)
+}
+
 func (d *decoder) object(raw []byte) bool {
-	if !hasTopLevel(raw, "type") {
+	raw = d.own(raw)
+	e, err := matrixrtc.ParseEvent(raw, "")
+	if err != nil && !hasTopLevel(raw, "type") {
 		return d.answer(raw)
 	}
-	e, ok, more := d.event(raw, "")
+	if err != nil {
+		return d.invalid(e, err)
+	}
+	return d.single(e)
+}
+
+// single yields an event that does not come with others.
+func (d *decoder) single(e matrixrtc.Event) bool {
+	ok, more := d.complete(&e)
 	if !ok {
 		return more
 	}
-	return d.yield(matrixrtc.Batch{Room: e.Room, Events: []matrixrtc.Event{e}}, nil)
+	events := d.one[:]
+	if !d.borrow {
+		events = make([]matrixrtc.Event, 1)
+	}
+	events[0] = e
+	return d.yield(matrixrtc.Batch{Room: e.Room, Events: events}, nil)
 }
 
 func (d *decoder) answer(raw []byte) bool {
@@ -220,24 +268,37 @@ func (d *decoder) events(raws []json.RawMessage, room matrixrtc.RoomID) (out []m
 // is "".
 func (d *decoder) event(raw []byte, room matrixrtc.RoomID) (e matrixrtc.Event, ok, more bool) {
 	e, err := matrixrtc.ParseEvent(raw, room)
-	var invalid *matrixrtc.InvalidError
-	switch {
-	case errors.As(err, &invalid):
-		for _, p := range invalid.Problems {
-			if !d.problem(invalid.Event, p.String()) {
-				return e, false, false
-			}
-		}
-		return e, false, true
-	case err != nil:
-		return e, false, d.problem(e.ID, err.Error())
-	case e.Room == "" && d.room != "":
+	if err != nil {
+		return e, false, d.invalid(e, err)
+	}
+	ok, more = d.complete(&e)
+	return e, ok, more
+}
+
+// complete gives an event what it does not say itself.
+func (d *decoder) complete(e *matrixrtc.Event) (ok, more bool) {
+	if e.Room == "" {
 		e.Room = d.room
-	case e.Room == "":
-		return e, false, d.problem(e.ID, "the event does not say its room: name it with --room")
+	}
+	if e.Room == "" {
+		return false, d.problem(e.ID, "the event does not say its room: name it with --room")
 	}
 	e.StickyTTL = -1 // it counts from a receipt that nobody knows any more (MSC4354)
-	return e, true, true
+	return true, true
+}
+
+// invalid tells what is wrong with an event.
+func (d *decoder) invalid(e matrixrtc.Event, err error) (more bool) {
+	var invalid *matrixrtc.InvalidError
+	if !errors.As(err, &invalid) {
+		return d.problem(e.ID, err.Error())
+	}
+	for _, p := range invalid.Problems {
+		if !d.problem(invalid.Event, p.String()) {
+			return false
+		}
+	}
+	return true
 }
 
 func (d *decoder) problem(id matrixrtc.EventID, text string) bool {

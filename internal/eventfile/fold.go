@@ -2,6 +2,7 @@ package eventfile
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -44,50 +45,62 @@ func NewFold(at time.Time, opts *FoldOptions) *Fold {
 
 // Add takes what Read yields. It keeps a *Problem and returns any other error.
 func (f *Fold) Add(b matrixrtc.Batch, err error) error {
-	var p *Problem
-	if errors.As(err, &p) {
-		f.problems = append(f.problems, p)
-		return nil
-	}
 	if err != nil {
+		return f.problem(err)
+	}
+	r := f.room(b.Room)
+	if f.opts.CutOff {
+		b.State, b.Events, b.Sticky = f.until(b.State), f.until(b.Events), f.until(b.Sticky)
+	}
+	// The batch happened at its latest event, as far as we believe the clocks.
+	now := r.now
+	for _, events := range [][]matrixrtc.Event{b.State, b.Events, b.Sticky} {
+		for i := range events {
+			if at := events[i].Origin; at.After(now) && !at.After(f.at) {
+				now = at
+			}
+		}
+	}
+	if now.After(r.now) {
+		r.now = now
+		r.room.Advance(now)
+	}
+	r.room.Apply(b, now)
+	return nil
+}
+
+func (f *Fold) problem(err error) error {
+	var p *Problem
+	if !errors.As(err, &p) {
 		return err
 	}
-	r := f.rooms[b.Room]
+	f.problems = append(f.problems, p)
+	return nil
+}
+
+// room finds a room, or makes it.
+func (f *Fold) room(id matrixrtc.RoomID) *folded {
+	r := f.rooms[id]
 	if r == nil {
 		opts := matrixrtc.RoomOptions{}
 		if f.opts.Room != nil {
 			opts = *f.opts.Room
 		}
 		opts.Unknown = matrixrtc.UnknownByFile
-		r = &folded{room: matrixrtc.NewRoom(b.Room, &opts)}
-		f.rooms[b.Room] = r
-		f.order = append(f.order, b.Room)
+		r = &folded{room: matrixrtc.NewRoom(id, &opts)}
+		f.rooms[id] = r
+		f.order = append(f.order, id)
 	}
-	if f.opts.CutOff {
-		b.State, b.Events, b.Sticky = f.until(b.State), f.until(b.Events), f.until(b.Sticky)
-	}
-	// The batch happened at its latest event, as far as we believe the clocks.
-	for _, events := range [][]matrixrtc.Event{b.State, b.Events, b.Sticky} {
-		for _, e := range events {
-			if e.Origin.After(r.now) && !e.Origin.After(f.at) {
-				r.now = e.Origin
-			}
-		}
-	}
-	r.room.Advance(r.now)
-	r.room.Apply(b, r.now)
-	return nil
+	return r
 }
 
 // until leaves out what is later than the moment of interest.
 func (f *Fold) until(events []matrixrtc.Event) []matrixrtc.Event {
-	kept := events[:0:0]
-	for _, e := range events {
-		if !e.Origin.After(f.at) {
-			kept = append(kept, e)
-		}
+	late := func(e matrixrtc.Event) bool { return e.Origin.After(f.at) }
+	if !slices.ContainsFunc(events, late) {
+		return events
 	}
-	return kept
+	return slices.DeleteFunc(slices.Clone(events), late)
 }
 
 // End brings the rooms to the moment of interest and returns them in the order

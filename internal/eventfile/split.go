@@ -1,6 +1,7 @@
 package eventfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -28,24 +29,39 @@ type splitter struct {
 	fresh bool // the previous byte was a newline
 	skip  bool // dropping the rest of a line
 	open  bool // an object is being read
+	tried bool // this line was offered as a whole, and was not accepted
 	err   error
 }
 
+// bufferSize is how much is read at once. The one line in it that is cut off at
+// the end is read slowly.
+const bufferSize = 256 << 10
+
 func newSplitter(r io.Reader, limit int) *splitter {
-	return &splitter{r: r, buf: make([]byte, 64<<10), max: limit, line: 1}
+	return &splitter{r: r, buf: make([]byte, bufferSize), max: limit, line: 1, fresh: true}
 }
 
 // next returns the next object and the line on which it starts. The bytes are
 // valid until the following call. A *Problem stands for something that had to
 // be left out, any other error ends the stream.
-func (s *splitter) next() (raw []byte, line int, err error) {
+//
+// With guess it is a line that looks like one object, and nothing of it has
+// been read: the caller finds out while it parses it, and calls accept if it
+// is. In a file with an event per line that is all that looks at its bytes.
+func (s *splitter) next() (raw []byte, line int, guess bool, err error) {
 	if !s.open {
 		s.val = s.val[:0]
 	}
 	for {
 		if s.pos == s.end {
 			if err := s.fill(); err != nil {
-				return nil, s.line, err
+				return nil, s.line, false, err
+			}
+		}
+		if s.fresh && !s.open && !s.skip && !s.tried {
+			if raw := s.ahead(); raw != nil {
+				s.tried = true
+				return raw, s.line, true, nil
 			}
 		}
 		b := s.buf[s.pos]
@@ -58,12 +74,48 @@ func (s *splitter) next() (raw []byte, line int, err error) {
 		}
 		done, problem := s.step(b)
 		if problem != nil {
-			return nil, problem.Line, problem
+			return nil, problem.Line, false, problem
 		}
 		if done {
-			return s.val, s.start, nil
+			return s.val, s.start, false, nil
 		}
 	}
+}
+
+// ahead is the line at pos without what may stand around an object, nil if it
+// does not look like one object or has not arrived as a whole.
+func (s *splitter) ahead() []byte {
+	i := s.pos
+	for i < s.end && (s.buf[i] == ' ' || s.buf[i] == '\t') {
+		i++
+	}
+	if i == s.end || s.buf[i] != '{' {
+		return nil
+	}
+	n := bytes.IndexByte(s.buf[i:s.end], '\n')
+	if n < 0 {
+		return nil
+	}
+	raw := s.buf[i : i+n]
+	for last := n - 1; ; last-- {
+		switch raw[last] { // the bracket at its start ends the loop at the latest
+		case ' ', '\t', '\r', ',':
+		case '}':
+			if last < s.max {
+				return raw[: last+1 : last+1]
+			}
+			return nil
+		default:
+			return nil
+		}
+	}
+}
+
+// accept takes the line that next has offered: it was one object.
+func (s *splitter) accept() {
+	s.pos += bytes.IndexByte(s.buf[s.pos:s.end], '\n') + 1
+	s.line++
+	s.tried = false
 }
 
 // fill reads more; at the end it reports what is left open once, then io.EOF.
@@ -152,6 +204,7 @@ func (s *splitter) consume(b byte) {
 	s.pos++
 	if b == '\n' {
 		s.line++
+		s.tried = false
 	}
 }
 

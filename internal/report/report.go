@@ -70,12 +70,18 @@ var Kinds = []string{matrixrtc.TransportLiveKit, matrixrtc.TransportFullMesh}
 
 // Rooms makes the document of some rooms, sorted by room and slot.
 func Rooms(at time.Time, rooms ...*matrixrtc.Room) Document {
-	d := Document{At: at.UnixMilli(), Sessions: []Session{}, Invalid: []Invalid{}}
+	d, sessions := stock(at, rooms)
+	d.Sessions = ofSessions(sessions)
+	return d
+}
+
+// stock is a document without its sessions, and the sessions.
+func stock(at time.Time, rooms []*matrixrtc.Room) (Document, []*matrixrtc.Session) {
+	d := Document{At: at.UnixMilli(), Invalid: []Invalid{}}
+	var sessions []*matrixrtc.Session
 	rooms = slices.SortedFunc(slices.Values(rooms), func(a, b *matrixrtc.Room) int { return cmp.Compare(a.ID(), b.ID()) })
 	for _, r := range rooms {
-		for _, s := range r.Sessions() {
-			d.Sessions = append(d.Sessions, OfSession(s))
-		}
+		sessions = append(sessions, r.Sessions()...)
 		for _, i := range r.Invalid() {
 			d.Invalid = append(d.Invalid, Invalid{i.Event, i.Room, i.Counted, i.Problems})
 		}
@@ -83,24 +89,39 @@ func Rooms(at time.Time, rooms ...*matrixrtc.Room) Document {
 			d.Unreadable = append(d.Unreadable, Unreadable{id, r.ID()})
 		}
 	}
-	return d
+	return d, sessions
+}
+
+func ofSessions(sessions []*matrixrtc.Session) []Session {
+	out := make([]Session, 0, len(sessions))
+	for _, s := range sessions {
+		out = append(out, OfSession(s))
+	}
+	return out
 }
 
 // OfSession is one session as it stands in a document.
 func OfSession(s *matrixrtc.Session) Session {
+	out := ofSession(s)
+	out.Members = make([]Member, 0, s.Devices())
+	for _, m := range s.Members() {
+		out.Members = append(out.Members, ofMember(s, m))
+	}
+	return out
+}
+
+// ofSession is OfSession without the members.
+func ofSession(s *matrixrtc.Session) Session {
 	out := Session{
 		Room: s.Key.Room, Slot: s.Key.Slot, Application: s.Application.Type,
 		Since: s.Since().UnixMilli(), Users: s.Users(), Devices: s.Devices(),
-		Intent: optional(s.Intent()), Members: make([]Member, 0, s.Devices()),
+		Intent: optional(s.Intent()),
 	}
 	if o, ok := s.Oldest(); ok {
 		out.Oldest = o.Event
 		if o.HasCallID {
 			out.CallID = &o.CallID
 		}
-	}
-	for _, m := range s.Members() {
-		out.Members = append(out.Members, ofMember(s, m))
 	}
 	return out
 }
