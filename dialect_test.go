@@ -24,8 +24,8 @@ func fields(ps []Problem) string {
 	return strings.Join(out, " ")
 }
 
-// TestDraftReadsEverySpelling: the statements of the draft about one event, and
-// rulings R-DRAFT-1 to R-DRAFT-10 and R-KEY-1 to R-KEY-3.
+// TestDraftReadsEverySpelling: what the draft says of one event. For the numbers
+// see TestDraftStatements; rulings R-DRAFT-1 to R-DRAFT-10 and R-KEY-1 to R-KEY-3.
 func TestDraftReadsEverySpelling(t *testing.T) {
 	t.Parallel()
 	const foci = `,"focus_active":{"type":"livekit"},"foci_preferred":[]`
@@ -33,27 +33,30 @@ func TestDraftReadsEverySpelling(t *testing.T) {
 		name, key, content   string
 		slot, device, remark string // slot "" is a leave
 	}{
-		{"non-empty well formed is a join", "_@u:x_D", `{"m.application":"m.call","m.call_id":""` + foci + `}`, "m.call#ROOM", "D", ""},
-		{"empty is a leave", "_@u:x_D", `{}`, "", "", ""},
-		{"a reason alone is a leave", "_@u:x_D", `{"leave_reason":{"code":"lost"}}`, "", "", ""},
-		{"plain names", "_@u:x_D", `{"application":"a.b","call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
-		{"one of each", "_@u:x_D", `{"m.application":"a.b","call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
-		{"the prefixed name wins", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","call_id":"2"` + foci + `}`, "a.b#1", "D", "call_id"},
-		{"an object m is not looked into", "_@u:x_D", `{"m":{"application":"a.b","call_id":"1"}}`, "", "", ""},
-		{"call id missing", "_@u:x_D", `{"m.application":"a.b"` + foci + `}`, "", "", "m.call_id"},
-		{"application of the wrong type", "_@u:x_D", `{"m.application":{"type":"a.b"},"m.call_id":""` + foci + `}`, "", "", "m.application"},
+		{"3: a non-empty, well-formed event is a join", "_@u:x_D", `{"m.application":"m.call","m.call_id":""` + foci + `}`, "m.call#ROOM", "D", ""},
+		{"3: an empty event is a leave", "_@u:x_D", `{}`, "", "", ""},
+		{"S6: a reason alone is a leave, too", "_@u:x_D", `{"leave_reason":{"code":"lost"}}`, "", "", ""},
+		{"S2: application and call_id", "_@u:x_D", `{"application":"a.b","call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"S2: m.application and call_id", "_@u:x_D", `{"m.application":"a.b","call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"S2: where both stand, the prefixed name wins", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","call_id":"2"` + foci + `}`, "a.b#1", "D", "call_id"},
+		{"S3: m.application is a flat key, no path", "_@u:x_D", `{"m":{"application":"a.b","call_id":"1"}}`, "", "", ""},
+		{"S6: without a call id it is no join (R-DRAFT-7)", "_@u:x_D", `{"m.application":"a.b"` + foci + `}`, "", "", "m.call_id"},
+		{"S6: nor with an application of the wrong type (R-DRAFT-7)", "_@u:x_D", `{"m.application":{"type":"a.b"},"m.call_id":""` + foci + `}`, "", "", "m.application"},
 		{"every problem is listed", "_@v:x_D", `{"m.application":"","m.call_id":7}`, "", "", "m.application m.call_id state_key"},
-		{"device in the content first", "_@u:x_KEY", `{"m.application":"a.b","m.call_id":"1","device_id":"D"` + foci + `}`, "a.b#1", "D", ""},
-		{"device with underscores", "_@u_v:x_D_E", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D_E", ""},
-		{"owned key of MSC3757", "@u:x_D", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
-		{"the draft's array key as a string", `["@u:x","D"]`, `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
-		{"an array key of somebody else", `["@v:x","D"]`, `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "state_key"},
-		{"a key that only begins alike", "_@u:xy_D", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "state_key"},
-		{"no focus", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1"}`, "a.b#1", "D", "focus_active"},
-		{"good entries of a list stay", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","focus_active":{"type":"x"},"foci_preferred":[1,{"type":"y"},{}]}`, "a.b#1", "D", "foci_preferred[0] foci_preferred[2]"},
+		{"S1: foci_active, an object", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","foci_active":{"type":"livekit"},"foci_preferred":[]}`, "a.b#1", "D", ""},
+		{"S1: foci_active, a list", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","foci_active":[{"type":"livekit"},{"type":"x"}]}`, "a.b#1", "D", ""},
+		{"S1: focus_active is read first", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","focus_active":{"type":"livekit"},"foci_active":{"type":"x"}}`, "a.b#1", "D", ""},
+		{"S9: the device of the content comes before that of the key", "_@u:x_KEY", `{"m.application":"a.b","m.call_id":"1","device_id":"D"` + foci + `}`, "a.b#1", "D", ""},
+		{"S7: the key is not split at underscores", "_@u_v:x_D_E", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D_E", ""},
+		{"S7: the key of MSC3757", "@u:x_D", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"S7: the draft's array, as the string that a key has to be", `["@u:x","D"]`, `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "a.b#1", "D", ""},
+		{"S7: the array of somebody else", `["@v:x","D"]`, `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "state_key"},
+		{"S7: a key that only begins alike", "_@u:xy_D", `{"m.application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "state_key"},
+		{"5: a member without a focus stays in sight (R-DRAFT-7)", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1"}`, "a.b#1", "D", "focus_active"},
+		{"5: only the type of a focus is enforced", "_@u:x_D", `{"m.application":"a.b","m.call_id":"1","focus_active":{"type":"x"},"foci_preferred":[1,{"type":"y"},{}]}`, "a.b#1", "D", "foci_preferred[0] foci_preferred[2]"},
 		{"a key twice", "_@u:x_D", `{"m.call_id":"1","m.call_id":"2","m.application":"a.b"` + foci + `}`, "a.b#2", "D", "m.call_id"},
 		{"keys in another case are other keys", "_@u:x_D", `{"M.Application":"a.b","m.call_id":"1"` + foci + `}`, "", "", "m.application"},
-		{"the form of late 2024", "_@u:x_D", `{"session":{"application":"a.b","id":"1"},"member":{"device_id":"D2"}` + foci + `}`, "a.b#1", "D2", ""},
+		{"S6: session and member, as the drafts of late 2024 have them", "_@u:x_D", `{"session":{"application":"a.b","id":"1"},"member":{"device_id":"D2"}` + foci + `}`, "a.b#1", "D2", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,45 +85,51 @@ func TestDraftReadsEverySpelling(t *testing.T) {
 			if string(m.Slot) != c.slot || string(m.Device) != c.device {
 				t.Errorf("slot %q device %q, want %q %q", m.Slot, m.Device, c.slot, c.device)
 			}
+			if strings.HasPrefix(c.name, "S1:") && string(m.Active.Raw) != `{"type":"livekit"}` {
+				t.Errorf("focus %s", m.Active.Raw)
+			}
 		})
 	}
 }
 
-// TestLifetime: rulings R-DRAFT-10, R-CALL-2, R-TIME-1, R-JSON-2.
+// TestLifetime: how long a membership of the state dialects lives.
 func TestLifetime(t *testing.T) {
 	t.Parallel()
 	at := zero.UnixMilli()
 	for _, c := range []struct {
-		extra            string
+		name, extra      string
 		created, expires time.Duration // after the event
 		stated           bool
 	}{
-		{``, 0, 4 * time.Hour, false},
-		{`,"expires":1000`, 0, time.Second, false},
-		{`,"expires_after":1000`, 0, time.Second, false},
-		{`,"expires_after":1000,"expires":2000`, 0, 2 * time.Second, false},
-		{`,"expires":2000,"expires_after":1000`, 0, 2 * time.Second, false},
-		{fmt.Sprintf(`,"created_ts":%d,"expires":120000`, at-60000), -time.Minute, time.Minute, true},
-		{fmt.Sprintf(`,"created_ts":%d`, at+5*60000), 5 * time.Minute, 4*time.Hour + 5*time.Minute, true},
-		{fmt.Sprintf(`,"created_ts":%d`, at+5*60000+1), 0, 4 * time.Hour, false},
-		{`,"expires":-5`, 0, 0, false},
-		{`,"expires":1e400`, 0, 100 * 365 * 24 * time.Hour, false},
-		{`,"expires":"soon"`, 0, 4 * time.Hour, false},
-		{`,"expires":1500.9`, 0, 1500 * time.Millisecond, false},
+		{"S10: 4 hours if nothing is said", ``, 0, 4 * time.Hour, false},
+		{"S10: expires is honoured", `,"expires":1000`, 0, time.Second, false},
+		{"S10: expires_after is honoured", `,"expires_after":1000`, 0, time.Second, false},
+		{"S10: expires comes before expires_after", `,"expires_after":1000,"expires":2000`, 0, 2 * time.Second, false},
+		{"S10: in any order of the keys", `,"expires":2000,"expires_after":1000`, 0, 2 * time.Second, false},
+		{"S11: expires counts from created_ts (R-CALL-2)", fmt.Sprintf(`,"created_ts":%d,"expires":120000`, at-60000), -time.Minute, time.Minute, true},
+		{"R-TIME-1: five minutes ahead are believed", fmt.Sprintf(`,"created_ts":%d`, at+5*60000), 5 * time.Minute, 4*time.Hour + 5*time.Minute, true},
+		{"R-TIME-1: a millisecond more counts as absent", fmt.Sprintf(`,"created_ts":%d`, at+5*60000+1), 0, 4 * time.Hour, false},
+		{"R-JSON-2: a lifetime below zero is zero", `,"expires":-5`, 0, 0, false},
+		{"R-JSON-2: a lifetime is at most 100 years", `,"expires":1e400`, 0, 100 * 365 * 24 * time.Hour, false},
+		{"R-JSON-2: what is no number counts as absent", `,"expires":"soon"`, 0, 4 * time.Hour, false},
+		{"R-JSON-2: fractions are rounded towards zero", `,"expires":1500.9`, 0, 1500 * time.Millisecond, false},
 	} {
-		e := stateEvent(TypeCallMember, "_@u:x_D_m.call", "@u:x",
-			`{"application":"m.call","call_id":"","device_id":"D","focus_active":{"type":"livekit"}`+c.extra+`}`)
-		claim := Call.Decode(&e)
-		if len(claim.Members) != 1 {
-			t.Fatalf("%s: %+v", c.extra, claim)
-		}
-		m := claim.Members[0]
-		if got := m.Created.Sub(zero); got != c.created || m.CreatedStated != c.stated {
-			t.Errorf("%s: created %v stated %v", c.extra, got, m.CreatedStated)
-		}
-		if got := m.Expires.Sub(zero); got != c.expires {
-			t.Errorf("%s: expires %v, want %v", c.extra, got, c.expires)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			e := stateEvent(TypeCallMember, "_@u:x_D_m.call", "@u:x",
+				`{"application":"m.call","call_id":"","device_id":"D","focus_active":{"type":"livekit"}`+c.extra+`}`)
+			claim := Call.Decode(&e)
+			if len(claim.Members) != 1 {
+				t.Fatalf("%+v", claim)
+			}
+			m := claim.Members[0]
+			if got := m.Created.Sub(zero); got != c.created || m.CreatedStated != c.stated {
+				t.Errorf("created %v stated %v", got, m.CreatedStated)
+			}
+			if got := m.Expires.Sub(zero); got != c.expires {
+				t.Errorf("expires %v, want %v", got, c.expires)
+			}
+		})
 	}
 }
 

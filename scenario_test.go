@@ -29,7 +29,9 @@ var update = flag.Bool("update", false, "rewrite the expected transcripts")
 //	redact ID SENDER                    an m.room.redaction
 //	again                               the last batch once more
 //	complete / end                      the state commands between make a whole state
+//	json EVENT                          an event in client format, with a time and an id of its own
 //	sessions                            prints the sessions
+//	unreadable                          prints the encrypted events that may be memberships
 //	left [EVENT]                        we are no longer in the room
 //
 // Event ids are $1, $2, … in order. [] in a KEY stands for white space.
@@ -137,6 +139,14 @@ func (s *scenario) command(line string) []string {
 		return s.apply(b)
 	case "sessions":
 		return s.sessions()
+	case "unreadable":
+		return []string{fmt.Sprint("unreadable ", s.room.Unreadable())}
+	case "json":
+		e, err := ParseEvent([]byte(rest), s.room.ID())
+		if err != nil {
+			return []string{err.Error()}
+		}
+		return s.apply(Batch{Events: []Event{e}})
 	}
 	line, then := strings.CutPrefix(line, "then ")
 	e := s.event(line)
