@@ -2,7 +2,7 @@ package matrixrtc
 
 // Kept counts everything that a room holds, for tests of its bounds.
 func (r *Room) Kept() int {
-	n := len(r.people) + len(r.state) + len(r.byEvent) + len(r.ends.list) + len(r.expiry.list) +
+	n := len(r.people) + len(r.byEvent) + len(r.ends.list) + len(r.expiry.list) +
 		len(r.slots) + len(r.redacted.ids) + len(r.redacted.ring) + len(r.invalid) + len(r.secrets.ends) + len(r.ghosts.seats)
 	for _, i := range r.invalid {
 		n += len(i.Problems)
@@ -10,14 +10,17 @@ func (r *Room) Kept() int {
 	for _, g := range r.sticky {
 		n += 1 + len(g.cells)
 	}
-	for _, s := range r.sessions {
-		n += 1 + len(s.seats) + len(s.members)
-		for _, seat := range s.seats {
-			n += len(seat.candidates)
-		}
+	for range r.stateCells() {
+		n++
 	}
-	for _, p := range r.people {
-		n += len(p.claims)
+	for _, s := range r.sessions {
+		n += 1 + s.members.n
+	}
+	for s := range r.allSeats() {
+		n++
+		for k := s.first; k != nil; k = k.peer {
+			n++
+		}
 	}
 	return n
 }

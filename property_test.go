@@ -33,7 +33,7 @@ func (w *world) event() Event {
 	user := pick(w, "@a:x", "@b:x", "@c:y")
 	device := pick(w, "D1", "D2")
 	call := pick(w, "", "", "ROOM", "two")
-	e := Event{Room: "!r:x", ID: EventID(fmt.Sprintf("$%04d", w.n)), Sender: UserID(user), Origin: w.now.Add(-time.Duration(w.IntN(3)) * time.Second)}
+	e := Event{Room: "!r:x", ID: EventID(fmt.Sprintf("$%04d", w.n)), Sender: UserID(user), Origin: w.now.Add(-time.Duration(w.IntN(3)) * time.Second).Truncate(time.Millisecond)}
 	state := func(typ, key string, content string) Event {
 		e.Type, e.StateKey, e.Content = typ, &key, []byte(content)
 		return e

@@ -59,7 +59,7 @@ type Room struct {
 	secret   bool // m.room.encryption
 	anyone   bool // an m.room.member has been seen
 	people   map[UserID]*person
-	state    map[stateRef]*cell
+	state    map[string]map[string]*cell // by type and key; m.room.member stands with people
 	sticky   map[stickyRef]*stickyGroup
 	byEvent  map[EventID]*cell // cells that a redaction would change, by event
 	ends     endQueue[*cell]   // sticky cells by the end of their stickiness
@@ -74,46 +74,11 @@ type Room struct {
 	workspace
 }
 
-type stateRef struct{ typ, key string }
-
-// cell is what one event says.
-type cell struct {
-	event   EventID
-	sender  UserID
-	origin  time.Time
-	secret  bool // came encrypted
-	gone    bool // redacted
-	size    int  // length of the content, to tell a redacted copy from the original
-	members []*candidate
-	one     [1]*candidate // where members begins: most cells state one
-	ref     stateRef      // of a state cell
-	*stuck                // of a sticky cell, else nil
-}
-
-// stuck is what a cell of a sticky event has besides.
-type stuck struct {
-	group  *stickyGroup // nil: taken out of it
-	ends   time.Time
-	weight time.Duration // how long it asked to stick
-	claim  Claim         // what it says if it wins
-	heap   int           // index in Room.ends
-}
-
-// candidate is a membership that may come to sit on a seat.
-type candidate struct {
-	m     *Membership
-	cell  *cell
-	seat  *seat
-	owner *person
-	heap  int // index in Room.expiry, -1 if it is not there
-	mine  int // index in the owner's claims
-}
-
 // NewRoom makes an empty room. opts may be nil. See ResumeRoom for one that was
 // known before.
 func NewRoom(id RoomID, opts *RoomOptions) *Room {
 	r := &Room{
-		id: id, people: map[UserID]*person{}, state: map[stateRef]*cell{},
+		id: id, people: map[UserID]*person{}, state: map[string]map[string]*cell{},
 		sticky: map[stickyRef]*stickyGroup{}, byEvent: map[EventID]*cell{},
 		sessions: map[SlotID]*sessionState{}, slots: map[SlotID]*slotState{},
 		invalid: map[EventID]*Invalid{},
@@ -154,7 +119,7 @@ func (r *Room) Apply(b Batch, now time.Time) []Change {
 	})
 	for i := range b.Events {
 		e := &b.Events[i]
-		if e.IsState() && done[stateRef{e.Type, *e.StateKey}] {
+		if e.IsState() && done[refOf(e)] {
 			continue
 		}
 		f.event(e)
@@ -201,8 +166,8 @@ func (r *Room) alreadyDone(b Batch) map[stateRef]bool {
 			if !e.IsState() {
 				continue
 			}
-			ref := stateRef{e.Type, *e.StateKey}
-			c := r.state[ref]
+			ref := refOf(e)
+			c := r.stateAt(ref)
 			same := c != nil && c.same(e)
 			if same && done == nil {
 				done = map[stateRef]bool{}
@@ -215,20 +180,11 @@ func (r *Room) alreadyDone(b Batch) map[stateRef]bool {
 	return done
 }
 
-// same reports whether the cell came from this very event: a redacted event
-// comes back with the same id and other content, and then stays redacted.
-func (c *cell) same(e *Event) bool {
-	return c.event == e.ID && (c.gone || c.size == len(e.Content)) && e.ID != ""
-}
-
-// sticks reports whether this is a cell of a sticky event.
-func (c *cell) sticks() bool { return c.stuck != nil }
-
 // Sessions lists the sessions with at least one member, sorted by slot.
 func (r *Room) Sessions() []*Session {
 	list := make([]*Session, 0, len(r.sessions))
 	for _, s := range r.sessions {
-		if len(s.members) > 0 {
+		if s.members.n > 0 {
 			list = append(list, s.snapshot())
 		}
 	}
@@ -239,7 +195,7 @@ func (r *Room) Sessions() []*Session {
 // Session returns one session, nil if it has no member.
 func (r *Room) Session(slot SlotID) *Session {
 	s := r.sessions[slot]
-	if s == nil || len(s.members) == 0 {
+	if s == nil || s.members.n == 0 {
 		return nil
 	}
 	return s.snapshot()

@@ -2,26 +2,55 @@ package matrixrtc
 
 import (
 	"cmp"
-	"container/heap"
 	"time"
 )
 
 // ending is what ends by the clock and knows its place in an endQueue.
 type ending[T any] interface {
 	comparable
+	endTime() time.Time
 	endsBefore(T) bool
 	place() *int // index in the queue, -1 if it is not there
 }
 
-// endQueue knows what ends next. Each element knows its place, so that one
-// that is gone leaves at once.
-type endQueue[T ending[T]] struct{ list []T }
+// endQueue knows what ends next: a heap in which each element knows its place,
+// so that one that is gone leaves at once. The time stands in the heap itself,
+// so that most comparisons look at nothing else.
+type endQueue[T ending[T]] struct{ list []due[T] }
 
-func (q *endQueue[T]) push(x T) { heap.Push((*endHeap[T])(q), x) }
+type due[T any] struct {
+	ms int64 // since 1970, rounded down
+	x  T
+}
+
+func (q *endQueue[T]) before(a, b due[T]) bool {
+	if a.ms != b.ms {
+		return a.ms < b.ms
+	}
+	return a.x.endsBefore(b.x)
+}
+
+func (q *endQueue[T]) push(x T) {
+	q.list = append(q.list, due[T]{})
+	q.up(len(q.list)-1, due[T]{x.endTime().UnixMilli(), x})
+}
 
 func (q *endQueue[T]) remove(x T) {
-	if i := *x.place(); i >= 0 {
-		heap.Remove((*endHeap[T])(q), i)
+	i := *x.place()
+	if i < 0 {
+		return
+	}
+	*x.place() = -1
+	last := len(q.list) - 1
+	moved := q.list[last]
+	q.list[last] = due[T]{}
+	q.list = q.list[:last]
+	switch {
+	case i == last:
+	case i > 0 && q.before(moved, q.list[(i-1)/2]):
+		q.up(i, moved)
+	default:
+		q.down(i, moved)
 	}
 }
 
@@ -29,32 +58,44 @@ func (q *endQueue[T]) first() (x T, ok bool) {
 	if len(q.list) == 0 {
 		return x, false
 	}
-	return q.list[0], true
+	return q.list[0].x, true
 }
 
-// endHeap implements heap.Interface, out of the way of endQueue's own verbs.
-type endHeap[T ending[T]] endQueue[T]
-
-func (h *endHeap[T]) Len() int           { return len(h.list) }
-func (h *endHeap[T]) Less(i, j int) bool { return h.list[i].endsBefore(h.list[j]) }
-
-func (h *endHeap[T]) Swap(i, j int) {
-	h.list[i], h.list[j] = h.list[j], h.list[i]
-	*h.list[i].place(), *h.list[j].place() = i, j
+// up puts d at i or above.
+func (q *endQueue[T]) up(i int, d due[T]) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !q.before(d, q.list[parent]) {
+			break
+		}
+		q.set(i, q.list[parent])
+		i = parent
+	}
+	q.set(i, d)
 }
 
-func (h *endHeap[T]) Push(x any) {
-	*x.(T).place() = len(h.list)
-	h.list = append(h.list, x.(T))
+// down puts d at i or below.
+func (q *endQueue[T]) down(i int, d due[T]) {
+	for {
+		child := 2*i + 1
+		if child >= len(q.list) {
+			break
+		}
+		if right := child + 1; right < len(q.list) && q.before(q.list[right], q.list[child]) {
+			child = right
+		}
+		if !q.before(q.list[child], d) {
+			break
+		}
+		q.set(i, q.list[child])
+		i = child
+	}
+	q.set(i, d)
 }
 
-func (h *endHeap[T]) Pop() any {
-	var none T
-	x := h.list[len(h.list)-1]
-	h.list[len(h.list)-1] = none
-	h.list = h.list[:len(h.list)-1]
-	*x.place() = -1
-	return x
+func (q *endQueue[T]) set(i int, d due[T]) {
+	q.list[i] = d
+	*d.x.place() = i
 }
 
 // Equal ends leave in an order that data decides.
@@ -69,7 +110,8 @@ func (k *candidate) endsBefore(o *candidate) bool {
 	) < 0
 }
 
-func (k *candidate) place() *int { return &k.heap }
+func (k *candidate) endTime() time.Time { return k.m.Expires }
+func (k *candidate) place() *int        { return &k.heap }
 
 func (c *cell) endsBefore(o *cell) bool {
 	if c := c.ends.Compare(o.ends); c != 0 {
@@ -78,7 +120,8 @@ func (c *cell) endsBefore(o *cell) bool {
 	return cmp.Or(cmp.Compare(c.sender, o.sender), cmp.Compare(c.event, o.event)) < 0
 }
 
-func (c *cell) place() *int { return &c.heap }
+func (c *cell) endTime() time.Time { return c.ends }
+func (c *cell) place() *int        { return &c.heap }
 
 // unreadable remembers encrypted sticky events until they end.
 type unreadable struct {

@@ -22,6 +22,7 @@ type workspace struct {
 	touched  []touch
 	verdicts []verdict
 	groups   []groupChange // whose winner may have changed
+	leaders  []leader      // of the sessions that change
 }
 
 // maxWorkspace is how much of it a room keeps.
@@ -29,7 +30,8 @@ const maxWorkspace = 16
 
 // reset forgets what was gathered, and keeps a little space.
 func (w *workspace) reset() {
-	w.touched, w.verdicts, w.groups = emptied(w.touched), emptied(w.verdicts), emptied(w.groups)
+	w.touched, w.verdicts = emptied(w.touched), emptied(w.verdicts)
+	w.groups, w.leaders = emptied(w.groups), emptied(w.leaders)
 }
 
 func emptied[T any](list []T) []T {
@@ -63,7 +65,7 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 		}
 		for i := range b.State {
 			e := &b.State[i]
-			if e.IsState() && done[stateRef{e.Type, *e.StateKey}] {
+			if e.IsState() && done[refOf(e)] {
 				continue
 			}
 			f.event(e)
@@ -71,13 +73,16 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 	})
 }
 
-// grow makes room in an empty room for what is about to come.
+// grow makes space in an empty room for what is about to come.
 func (f *fold) grow(state, sticky int) {
 	if len(f.state) > 0 || len(f.people) > 0 {
 		return
 	}
-	f.state, f.sticky = make(map[stateRef]*cell, state), make(map[stickyRef]*stickyGroup, sticky)
 	f.people = make(map[UserID]*person, max(state, sticky))
+	f.byEvent = make(map[EventID]*cell, max(state, sticky))
+	if sticky > 0 {
+		f.sticky = make(map[stickyRef]*stickyGroup, sticky)
+	}
 }
 
 // inOne runs a step whose inner order means nothing.
@@ -91,27 +96,31 @@ func (f *fold) inOne(step func()) {
 // leftRoom forgets what only a member of the room can know: all but its
 // redactions, its version and that it is encrypted.
 func (f *fold) leftRoom() {
-	for _, c := range f.state {
+	for c := range f.stateCells() {
 		f.clear(c, CauseGone, f.now)
+		f.dropState(c)
 	}
-	f.state = map[stateRef]*cell{}
-	for _, g := range f.sticky {
-		for len(g.cells) > 0 {
-			f.unstick(g.cells[len(g.cells)-1], CauseGone, f.now)
+	for {
+		c, ok := f.ends.first()
+		if !ok {
+			break
 		}
+		f.unstick(c, CauseGone, f.now)
 	}
 	f.settle()
-	f.people, f.slots, f.secrets = map[UserID]*person{}, map[SlotID]*slotState{}, unreadable{}
+	for id, p := range f.people {
+		p.presence = presenceUnknown
+		f.forget(id, p)
+	}
+	f.slots, f.secrets = map[SlotID]*slotState{}, unreadable{}
 }
 
 // rewind judges every seat anew if the clock went back: who was over by it may
 // not be over now.
 func (f *fold) rewind() {
 	if f.now.Before(f.Room.now) {
-		for _, s := range f.sessions {
-			for _, seat := range s.seats {
-				f.touch(seat, "", f.now)
-			}
+		for seat := range f.allSeats() {
+			f.touch(seat, "", f.now)
 		}
 		f.judgeTouched()
 	}
@@ -125,24 +134,25 @@ func (f *fold) dropAbsent(b Batch) {
 	for _, list := range [][]Event{b.State, b.Events} {
 		for i := range list {
 			if e := &list[i]; e.IsState() {
-				present[stateRef{e.Type, *e.StateKey}] = true
+				present[refOf(e)] = true
 			}
 		}
 	}
-	for ref, c := range f.state {
+	for c := range f.stateCells() {
+		ref := *c.ref
 		if present[ref] {
 			continue
 		}
 		f.clear(c, CauseGone, f.now)
-		delete(f.state, ref)
-		if ref.typ == TypeSlot || ref.typ == TypeSlotUnstable {
+		f.dropState(c)
+		switch ref.typ {
+		case TypeSlot, TypeSlotUnstable:
 			f.slotSays(ref, slotVoice{})
-		}
-	}
-	for id, p := range f.people {
-		if p.presence != presenceUnknown && !present[stateRef{TypeRoomMember, string(id)}] {
+		case TypeRoomMember:
+			p := f.people[UserID(ref.key)]
 			p.presence = presenceUnknown
 			f.touchPerson(p, f.now)
+			f.forget(UserID(ref.key), p)
 		}
 	}
 }
@@ -189,9 +199,8 @@ func (f *fold) event(e *Event) {
 // remember keeps the id of a state event that is not a membership, so that a
 // batch applied twice is recognised.
 func (f *fold) remember(e *Event) *cell {
-	ref := stateRef{e.Type, *e.StateKey}
-	c := &cell{event: e.ID, sender: e.Sender, origin: e.Origin, size: len(e.Content), ref: ref, secret: e.Encrypted, gone: e.Redacted}
-	f.state[ref] = c
+	c := newStateCell(e, nil)
+	f.setState(c)
 	return c
 }
 
@@ -207,7 +216,7 @@ func (f *fold) dialectOf(e *Event) Dialect {
 
 // memberState folds a state event of a membership dialect into its cell.
 func (f *fold) memberState(e *Event) {
-	d, old := f.dialectOf(e), f.state[stateRef{e.Type, *e.StateKey}]
+	d, old := f.dialectOf(e), f.stateAt(refOf(e))
 	if d == nil && old == nil || old != nil && old.same(e) {
 		return
 	}
@@ -221,7 +230,9 @@ func (f *fold) memberState(e *Event) {
 	if e.Redacted {
 		f.redacted.add(e.ID)
 	}
-	f.claim(f.remember(e), claim, e.Origin)
+	c := newStateCell(e, claim.Members)
+	f.setState(c)
+	f.claim(c, claim.Problems, e.Origin)
 }
 
 // causeOf says why what a cell held ends when e takes its place.
@@ -239,33 +250,38 @@ func causeOf(e *Event, old *cell, claim Claim) Cause {
 	return CauseLeave
 }
 
-// claim seats what an event says, from the given time on, and keeps its problems.
-func (f *fold) claim(c *cell, claim Claim, at time.Time) {
-	for _, m := range claim.Members {
-		f.place(c, m, at)
+// claim seats what a cell says, from the given time on, and keeps its problems.
+func (f *fold) claim(c *cell, bad []Problem, at time.Time) {
+	for k := c.first; k != nil; k = k.next {
+		f.place(k, at)
 	}
-	if len(claim.Members) > 0 || len(claim.Problems) > 0 {
+	if c.first != nil || len(bad) > 0 {
 		f.byEvent[c.event] = c
 	}
-	if len(claim.Problems) == 0 {
+	if len(bad) == 0 {
 		return
 	}
-	bad := Invalid{
-		Moment: f.at(c.origin), Room: f.id, Event: c.event, Sender: c.sender,
-		Counted: len(claim.Members) > 0, Problems: claim.Problems,
+	invalid := Invalid{
+		Moment: f.at(c.since()), Room: f.id, Event: c.event, Sender: c.sender,
+		Counted: c.first != nil, Problems: bad,
 	}
-	f.invalid[c.event] = &bad
-	f.note("invalid "+string(c.event), bad)
+	f.invalid[c.event] = &invalid
+	f.note("invalid "+string(c.event), invalid)
 }
 
 // clear takes away what a cell says.
 func (f *fold) clear(c *cell, cause Cause, at time.Time) {
-	for _, k := range c.members {
+	for k := c.first; k != nil; k = k.next {
 		f.unplace(k, cause, at)
 	}
-	c.members = nil
-	delete(f.invalid, c.event)
-	if !c.sticks() && f.byEvent[c.event] == c {
+	if len(f.invalid) > 0 {
+		delete(f.invalid, c.event)
+	}
+	if c.sticks() {
+		return // it may win again
+	}
+	c.first = nil
+	if f.byEvent[c.event] == c {
 		delete(f.byEvent, c.event)
 	}
 }
@@ -273,7 +289,7 @@ func (f *fold) clear(c *cell, cause Cause, at time.Time) {
 // touchSticky touches every seat on which a sticky dialect has a say.
 func (f *fold) touchSticky(at time.Time) {
 	for _, g := range f.sticky {
-		for _, k := range g.winner().members {
+		for k := g.winner().first; k != nil; k = k.next {
 			f.touch(k.seat, CauseInvalid, at)
 		}
 	}
@@ -294,7 +310,7 @@ func (f *fold) redaction(e *Event) {
 	case c.sticks():
 		f.unstick(c, CauseRedacted, e.Origin)
 	case c.ref.typ == TypeSlot, c.ref.typ == TypeSlotUnstable:
-		f.slotSays(c.ref, slotVoice{present: true, at: e.Origin})
+		f.slotSays(*c.ref, slotVoice{present: true, at: e.Origin})
 	default:
 		f.clear(c, CauseRedacted, e.Origin)
 	}
@@ -324,7 +340,7 @@ func (f *fold) expire() {
 func (f *fold) touch(s *seat, cause Cause, at time.Time) {
 	if s.touched == 0 {
 		f.touched = append(f.touched, touch{s, cause, at})
-		s.touched = len(f.touched)
+		s.touched = int32(len(f.touched))
 		return
 	}
 	// The first cause is what ended the membership; what follows in the same
@@ -365,6 +381,7 @@ func (f *fold) judgeTouched() {
 	for _, v := range verdicts {
 		f.carryOut(v)
 	}
+	f.tellFocus()
 }
 
 func compareVerdicts(a, b verdict) int {

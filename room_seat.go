@@ -2,20 +2,33 @@ package matrixrtc
 
 import (
 	"cmp"
-	"slices"
 	"time"
 )
 
 // seat is one device in one session.
 type seat struct {
-	session    *sessionState
-	key        MemberKey
-	candidates []*candidate
-	one        [1]*candidate
-	member     Member    // who sits here now; its Membership is nil if nobody does
-	ended      time.Time // when the last stay here ended
-	ghost      bool      // in the ghostRing
-	touched    int       // index + 1 in fold.touched, 0 if it is not to be judged anew
+	session *sessionState
+	owner   *person
+	user    UserID
+	part    string     // the device, or the member id where none is known
+	first   *candidate // who may sit here, linked by peer
+	next    *seat      // the owner's next
+	member  Member     // who sits here now; its Membership is nil if nobody does
+	ended   time.Time  // when the last stay here ended
+	touched int32      // index + 1 in fold.touched, 0 if it is not to be judged anew
+
+	byMember bool // part is a member id
+	ghost    bool // in the ghostRing
+}
+
+func (s *seat) ref() seatRef { return seatRef{s.session, s.part, s.byMember} }
+
+// key is whose seat it is.
+func (s *seat) key() MemberKey {
+	if s.byMember {
+		return MemberKey{User: s.user, Member: MemberID(s.part)}
+	}
+	return MemberKey{User: s.user, Device: DeviceID(s.part)}
 }
 
 // touch is why a seat is to be judged anew.
@@ -25,15 +38,14 @@ type touch struct {
 	at    time.Time
 }
 
-// place seats a membership that a cell states.
-func (f *fold) place(c *cell, m *Membership, at time.Time) {
-	s := f.seat(m.Slot, m.MemberKey())
-	p := f.person(m.User)
-	k := &candidate{m: m, cell: c, seat: s, owner: p, heap: -1}
-	k.mine = len(p.claims)
-	p.claims = append(or(p.claims, p.one[:0]), k)
-	c.members = append(or(c.members, c.one[:0]), k)
-	s.candidates = append(or(s.candidates, s.one[:0]), k)
+// place lets what a cell states sit down.
+func (f *fold) place(k *candidate, at time.Time) {
+	s := f.seat(k.m.Slot, k.m.MemberKey())
+	link := &s.first
+	for *link != nil {
+		link = &(*link).peer
+	}
+	*link, k.seat = k, s
 	f.touch(s, "", at)
 }
 
@@ -41,48 +53,50 @@ func (f *fold) place(c *cell, m *Membership, at time.Time) {
 func (f *fold) seat(slot SlotID, key MemberKey) *seat {
 	session := f.sessions[slot]
 	if session == nil {
-		session = &sessionState{slot: slot, room: f.id, seats: map[MemberKey]*seat{}}
+		session = &sessionState{slot: slot, room: f.id}
 		f.sessions[slot] = session
 	}
-	s := session.seats[key]
+	ref := seatRef{session, string(key.Device), false}
+	if key.Device == "" {
+		ref.part, ref.byMember = string(key.Member), true
+	}
+	p := f.person(key.User)
+	s := p.seat(ref)
 	if s == nil {
-		s = &seat{session: session, key: key}
-		session.seats[key] = s
+		s = &seat{session: session, owner: p, user: key.User, part: ref.part, byMember: ref.byMember}
+		p.add(s)
+		session.seats++
 	}
 	return s
 }
 
-// or is list, or the space that was kept for its first element.
-func or(list, first []*candidate) []*candidate {
-	if list == nil {
-		return first
-	}
-	return list
-}
-
 // unplace takes a candidate away.
 func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
-	f.expiry.remove(k)
-	mine := k.owner.claims
-	last := mine[len(mine)-1]
-	mine[k.mine], last.mine = last, k.mine
-	mine[len(mine)-1] = nil
-	k.owner.claims = mine[:len(mine)-1]
-	if i := slices.Index(k.seat.candidates, k); i >= 0 {
-		k.seat.candidates = slices.Delete(k.seat.candidates, i, i+1)
+	s := k.seat
+	if s == nil {
+		return
 	}
-	f.touch(k.seat, cause, at)
+	f.expiry.remove(k)
+	for link := &s.first; *link != nil; link = &(*link).peer {
+		if *link == k {
+			*link = k.peer
+			break
+		}
+	}
+	k.seat, k.peer = nil, nil
+	f.touch(s, cause, at)
 }
 
 // release forgets a seat and a session that nobody speaks of any more.
 func (f *fold) release(s *seat) {
-	if len(s.candidates) > 0 || s.member.Membership != nil || s.ghost {
+	if s.first != nil || s.member.Membership != nil || s.ghost {
 		return
 	}
-	if s.session.seats[s.key] == s {
-		delete(s.session.seats, s.key)
+	if s.owner.remove(s) {
+		s.session.seats--
+		f.forget(s.user, s.owner)
 	}
-	if len(s.session.seats) == 0 {
+	if s.session.seats == 0 {
 		delete(f.sessions, s.session.slot)
 	}
 }
@@ -111,7 +125,7 @@ func (f *fold) counts(k *candidate) (bool, Cause) {
 		}
 		return false, CauseExpired
 	}
-	if !f.present(k.owner) {
+	if !f.present(k.seat.owner) {
 		return false, CauseLeftRoom
 	}
 	if !k.cell.sticks() {
@@ -131,7 +145,7 @@ func (f *fold) counts(k *candidate) (bool, Cause) {
 // count, else why the best of those who do not.
 func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
 	var out *candidate // whose cause whyNot is
-	for _, k := range s.candidates {
+	for k := s.first; k != nil; k = k.peer {
 		ok, cause := f.counts(k)
 		switch {
 		case ok && (best == nil || compareCandidates(k.m, best.m) > 0):
@@ -146,7 +160,7 @@ func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
 
 // watch lets the clock end the one who sits on a seat, and nobody else there.
 func (f *fold) watch(s *seat, best *candidate) {
-	for _, k := range s.candidates {
+	for k := s.first; k != nil; k = k.peer {
 		switch {
 		case k != best:
 			f.expiry.remove(k)
@@ -205,32 +219,33 @@ func (f *fold) judge(t touch) verdict {
 			if before.Expires.IsZero() {
 				v.cause, v.ended = whyNot, f.now
 			}
-		case v.cause == CauseSwitch && len(s.candidates) > 0:
+		case v.cause == CauseSwitch && s.first != nil:
 			v.cause = whyNot // it said the same session again, and does not count
-		case whyNot != "" && len(s.candidates) > 0:
+		case whyNot != "" && s.first != nil:
 			v.cause = whyNot
 		}
 		return v
 	}
 	// What was said before counts from the moment that lets it count: the
 	// sender came back, the slot was opened, a newer dialect fell silent.
-	v := verdict{seat: s, before: before, began: k.cell.origin}
+	origin := k.cell.since()
+	v := verdict{seat: s, before: before, began: origin}
 	if !f.asOne {
 		v.began = later(v.began, t.at)
 	}
 	v.after = Member{Membership: k.m, Since: k.m.Created}
 	if before.Membership == nil {
-		if v.began.After(k.cell.origin) || s.ended.After(v.after.Since) {
+		if v.began.After(origin) || s.ended.After(v.after.Since) {
 			v.after.Since = later(v.began, v.after.Since)
 		}
 		return v
 	}
 	switch {
-	case over(before.Membership, k.cell.origin):
+	case over(before.Membership, origin):
 		v.cause, v.ended = endOfTime(before.Membership), before.Expires
 		v.after.Since = v.began
 	case rejoined(before.Membership, k.m):
-		v.cause, v.ended = CauseReplaced, k.cell.origin
+		v.cause, v.ended = CauseReplaced, origin
 	case before.Since.Before(v.after.Since):
 		v.after.Since = before.Since
 	}
@@ -271,7 +286,7 @@ func rejoined(before, after *Membership) bool {
 func (f *fold) carryOut(v verdict) {
 	s := v.seat.session
 	key := SessionKey{f.id, s.slot}
-	first := s.first()
+	f.mind(s)
 	switch {
 	case v.before.Membership != nil && (v.after.Membership == nil || v.cause != ""):
 		s.sit(v.seat, v.after)
@@ -279,14 +294,15 @@ func (f *fold) carryOut(v verdict) {
 		f.emit(MemberLeft{f.at(v.ended), key, v.before, v.cause})
 		if v.after.Membership != nil {
 			f.emit(MemberJoined{f.at(v.began), key, v.after})
-		} else if len(s.members) == 0 {
+		} else if s.members.n == 0 {
 			f.emit(SessionEnded{f.at(v.ended), key})
+			f.leaders[s.minded-1].was = nil
 		}
 	case v.before.Membership != nil:
 		s.sit(v.seat, v.after)
 		f.emit(MemberUpdated{f.at(v.began), key, v.after, v.before})
 	default:
-		if len(s.members) == 0 {
+		if s.members.n == 0 {
 			s.since = v.after.Since
 			f.emit(SessionStarted{f.at(v.began), key, v.after.Application})
 		}
@@ -298,10 +314,45 @@ func (f *fold) carryOut(v verdict) {
 			f.release(old)
 		}
 	}
-	if now := s.first(); first != nil && now != nil && now != first && s.follow > 0 {
-		from, to := focusOf(first), focusOf(now)
-		if !from.Equal(to) {
-			f.emit(FocusChanged{f.at(cmp.Or(v.began, v.ended)), key, from, to})
+	f.follow(s, cmp.Or(v.began, v.ended))
+}
+
+// leader is who decided the transport of a session before a step.
+type leader struct {
+	session *sessionState
+	was     *Membership // nil: nobody, or the session has ended since
+	last    *Membership // who decides it now
+	at      time.Time   // since when
+}
+
+// mind remembers who is the oldest of a session that is about to change.
+func (f *fold) mind(s *sessionState) {
+	if s.minded == 0 {
+		f.leaders = append(f.leaders, leader{session: s, was: s.first(), last: s.first()})
+		s.minded = len(f.leaders)
+	}
+}
+
+// follow notes who leads a session after a verdict.
+func (f *fold) follow(s *sessionState, at time.Time) {
+	l := &f.leaders[s.minded-1]
+	if now := s.first(); now != l.last {
+		l.last, l.at = now, at
+	}
+}
+
+// tellFocus says which sessions have another focus after a step: once, however
+// many of the oldest went.
+func (f *fold) tellFocus() {
+	for _, l := range f.leaders {
+		s := l.session
+		s.minded = 0
+		if l.was == nil || l.last == nil || l.last == l.was || s.follow == 0 {
+			continue
+		}
+		if from, to := focusOf(l.was), focusOf(l.last); !from.Equal(to) {
+			f.emit(FocusChanged{f.at(l.at), SessionKey{f.id, s.slot}, from, to})
 		}
 	}
+	f.leaders = f.leaders[:0]
 }

@@ -1,27 +1,25 @@
 package matrixrtc
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // sessionState is a session as the room keeps it.
 type sessionState struct {
 	slot    SlotID
 	room    RoomID
-	seats   map[MemberKey]*seat
-	members []*seat // total order of their members
+	seats   int      // that somebody speaks of
+	members seatList // total order of their members
 	since   time.Time
 	follow  int // members that use the oldest member's transport
+	minded  int // index + 1 in fold.leaders, 0 if not there
 	cached  *Session
 }
 
 // first is the oldest member's membership, nil if there is none.
 func (s *sessionState) first() *Membership {
-	if len(s.members) == 0 {
+	if s.members.n == 0 {
 		return nil
 	}
-	return s.members[0].member.Membership
+	return s.members.first().member.Membership
 }
 
 // focusOf is the transport that a member decides when it is the oldest.
@@ -31,17 +29,6 @@ func focusOf(m *Membership) Transport {
 		return list[0]
 	}
 	return Transport{}
-}
-
-// find is where in the total order a membership is, or belongs.
-func (s *sessionState) find(m *Membership) int {
-	if n := len(s.members); n == 0 || compareMembers(s.members[n-1].member.Membership, m) < 0 {
-		return n // most who come are the youngest
-	}
-	i, _ := slices.BinarySearchFunc(s.members, m, func(a *seat, m *Membership) int {
-		return compareMembers(a.member.Membership, m)
-	})
-	return i
 }
 
 // sit puts a member on a seat in place of the one who sits there, or nobody if
@@ -54,15 +41,14 @@ func (s *sessionState) sit(seat *seat, m Member) {
 		s.follow--
 	}
 	if was != nil && !stays {
-		i := s.find(was)
-		s.members = slices.Delete(s.members, i, i+1)
+		s.members.remove(was)
 	}
 	seat.member = m
 	if m.Membership == nil {
 		return
 	}
 	if !stays {
-		s.members = slices.Insert(s.members, s.find(m.Membership), seat)
+		s.members.insert(seat, m.Membership)
 	}
 	if follows(m.Membership) {
 		s.follow++
@@ -75,9 +61,9 @@ func (s *sessionState) sit(seat *seat, m Member) {
 // snapshot is the session as it stands; it is made once per change.
 func (s *sessionState) snapshot() *Session {
 	if s.cached == nil {
-		c := &Session{Key: SessionKey{s.room, s.slot}, since: s.since, members: make([]Member, len(s.members))}
-		for i, m := range s.members {
-			c.members[i] = m.member
+		c := &Session{Key: SessionKey{s.room, s.slot}, since: s.since, members: make([]Member, 0, s.members.n)}
+		for m := range s.members.all() {
+			c.members = append(c.members, m.member)
 		}
 		c.Application = c.members[0].Application
 		s.cached = c

@@ -34,8 +34,8 @@ func (s *slotState) voice() slotVoice {
 // slotEvent folds m.rtc.slot (MSC4143 "Slots"): open only if it says so and
 // its application agrees with the key; anything else is closed.
 func (f *fold) slotEvent(e *Event) {
-	ref := stateRef{e.Type, *e.StateKey}
-	if old := f.state[ref]; old != nil {
+	ref := refOf(e)
+	if old := f.stateAt(ref); old != nil {
 		if old.same(e) {
 			return
 		}
@@ -102,8 +102,10 @@ func (f *fold) settleSlots() {
 			cause = ""
 		}
 		if session := f.sessions[key.Slot]; session != nil {
-			for _, seat := range session.seats {
-				f.touch(seat, cause, at)
+			for seat := range f.allSeats() {
+				if seat.session == session {
+					f.touch(seat, cause, at)
+				}
 			}
 		}
 	}

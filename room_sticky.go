@@ -8,7 +8,7 @@ import (
 
 // stickyRef is the key of the map that MSC4354 keeps per room.
 type stickyRef struct {
-	sender UserID
+	sender *person
 	typ    string
 	key    string
 }
@@ -82,7 +82,8 @@ func (f *fold) stickyEvent(e *Event) {
 
 // stick puts an event into its group.
 func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
-	ref := stickyRef{sender: e.Sender, typ: e.Type}
+	p := f.person(e.Sender)
+	ref := stickyRef{sender: p, typ: e.Type}
 	if len(claim.Members) == 1 {
 		ref.key = claim.Members[0].Key
 	} else {
@@ -92,7 +93,7 @@ func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
 		ref.key = "\x00" + string(e.ID) // unkeyed: replaces nothing, ends by itself
 	}
 	c := f.hold(ref, e, ends, claim)
-	if len(c.group.cells) > maxStuckKey || f.person(e.Sender).stuck > maxStuckSender {
+	if len(c.group.cells) > maxStuckKey || p.stuck > maxStuckSender {
 		f.unstick(c.group.cells[0], CauseGone, e.Origin)
 	}
 }
@@ -104,24 +105,22 @@ func (f *fold) hold(ref stickyRef, e *Event, ends time.Time, claim Claim) *cell 
 		g = &stickyGroup{ref: ref}
 		f.sticky[ref] = g
 	}
-	c := &cell{
-		event: e.ID, sender: e.Sender, origin: e.Origin, secret: e.Encrypted, size: len(e.Content),
-		stuck: &stuck{group: g, ends: ends, weight: e.Sticky, claim: claim},
-	}
+	c := newStickyCell(e, ends, claim)
+	c.group = g
 	f.change(g)
 	at, _ := slices.BinarySearchFunc(g.cells, c, compareSticky)
 	g.cells = slices.Insert(g.cells, at, c)
 	f.byEvent[e.ID] = c
 	f.ends.push(c)
-	f.person(e.Sender).stuck++
+	ref.sender.stuck++
 	return c
 }
 
-func leaveCause(c Claim) Cause {
+func leaveCause(c *cell) Cause {
 	switch {
-	case len(c.Members) > 0:
+	case c.first != nil:
 		return CauseSwitch
-	case len(c.Problems) > 0:
+	case len(c.problems) > 0:
 		return CauseInvalid
 	}
 	return CauseLeave
@@ -130,7 +129,7 @@ func leaveCause(c Claim) Cause {
 // compareSticky orders by origin_server_ts + duration, then event id.
 func compareSticky(a, b *cell) int {
 	return cmp.Or(
-		a.origin.Add(a.weight).Compare(b.origin.Add(b.weight)),
+		cmp.Compare(a.origin+a.weight.Milliseconds(), b.origin+b.weight.Milliseconds()),
 		cmp.Compare(a.event, b.event),
 	)
 }
@@ -152,7 +151,8 @@ func (f *fold) unstick(c *cell, cause Cause, at time.Time) {
 	g.cells = slices.DeleteFunc(g.cells, func(o *cell) bool { return o == c })
 	c.group = nil
 	f.ends.remove(c)
-	f.person(c.sender).stuck--
+	g.ref.sender.stuck--
+	f.forget(c.sender, g.ref.sender)
 	if f.byEvent[c.event] == c {
 		delete(f.byEvent, c.event)
 	}
@@ -180,13 +180,13 @@ func (f *fold) settle() {
 			continue
 		}
 		if cause == "" { // nothing was taken out, so something came
-			cause, at = leaveCause(is.claim), is.origin
+			cause, at = leaveCause(is), is.since()
 		}
 		if was != nil {
 			f.clear(was, cause, at)
 		}
 		if is != nil {
-			f.claim(is, is.claim, at)
+			f.claim(is, is.problems, at)
 		}
 	}
 	f.groups = f.groups[:0]

@@ -133,14 +133,14 @@ func (r *Room) Snapshot() Snapshot {
 		RoomVersion: r.version, Encrypted: r.secret, MembersSeen: r.anyone,
 		Redactions: slices.Concat(r.redacted.ring[r.redacted.next:], r.redacted.ring[:r.redacted.next]),
 	}
-	for _, c := range r.state {
+	for c := range r.stateCells() {
 		s.State = append(s.State, r.stateSnapshot(c))
 	}
 	slices.SortFunc(s.State, func(a, b SnapshotState) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Key, b.Key))
 	})
-	for _, c := range r.ends.list {
-		s.Sticky = append(s.Sticky, r.stickySnapshot(c))
+	for _, e := range r.ends.list {
+		s.Sticky = append(s.Sticky, r.stickySnapshot(e.x))
 	}
 	slices.SortFunc(s.Sticky, func(a, b SnapshotSticky) int {
 		return cmp.Or(cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Type, b.Type),
@@ -151,7 +151,7 @@ func (r *Room) Snapshot() Snapshot {
 	}
 	slices.SortFunc(s.Unreadable, func(a, b SnapshotUnreadable) int { return cmp.Compare(a.Event, b.Event) })
 	for _, session := range r.sessions {
-		if len(session.members) > 0 {
+		if session.members.n > 0 {
 			s.Sessions = append(s.Sessions, SnapshotSession{session.slot, SnapshotTime{session.since}})
 		}
 	}
@@ -164,7 +164,7 @@ func (r *Room) Snapshot() Snapshot {
 // bad its problems.
 func (r *Room) eventSnapshot(c *cell, stated *Membership, bad []Problem) SnapshotEvent {
 	e := SnapshotEvent{
-		Event: c.event, Sender: c.sender, Origin: SnapshotTime{c.origin}, Encrypted: c.secret, Size: c.size,
+		Event: c.event, Sender: c.sender, Origin: SnapshotTime{c.since()}, Encrypted: c.secret, Size: int(c.size),
 	}
 	if stated != nil {
 		e.Content = string(stated.Content)
@@ -176,8 +176,8 @@ func (r *Room) eventSnapshot(c *cell, stated *Membership, bad []Problem) Snapsho
 
 func (r *Room) stateSnapshot(c *cell) SnapshotState {
 	var stated *Membership
-	if len(c.members) > 0 {
-		stated = c.members[0].m
+	if c.first != nil {
+		stated = c.first.m
 	}
 	var bad []Problem
 	note := r.noteOf(c)
@@ -206,11 +206,11 @@ func (r *Room) stateSnapshot(c *cell) SnapshotState {
 
 func (r *Room) stickySnapshot(c *cell) SnapshotSticky {
 	var stated *Membership
-	if len(c.claim.Members) > 0 {
-		stated = c.claim.Members[0]
+	if c.first != nil {
+		stated = c.first.m
 	}
 	s := SnapshotSticky{
-		Type: c.group.ref.typ, Key: c.group.ref.key, SnapshotEvent: r.eventSnapshot(c, stated, c.claim.Problems),
+		Type: c.group.ref.typ, Key: c.group.ref.key, SnapshotEvent: r.eventSnapshot(c, stated, c.problems),
 		Sticky: c.weight, Ends: SnapshotTime{c.ends},
 	}
 	if stated != nil && stated.Dialect == DialectSlot && c.secret {
@@ -236,18 +236,17 @@ func (r *Room) seatSnapshots() (list []SnapshotSeat) {
 	for i, s := range r.ghosts.seats {
 		left[s] = 1 + (i-r.ghosts.next+len(r.ghosts.seats))%len(r.ghosts.seats)
 	}
-	for _, session := range r.sessions {
-		for _, s := range session.seats {
-			one := SnapshotSeat{
-				Slot: session.slot, User: s.key.User, Device: s.key.Device, Member: s.key.Member,
-				Ended: SnapshotTime{s.ended}, Left: left[s],
-			}
-			if m := s.member; m.Membership != nil && !m.Since.Equal(m.Created) {
-				one.Since = &SnapshotTime{m.Since}
-			}
-			if one.Since != nil || one.Left > 0 || !s.ended.IsZero() {
-				list = append(list, one)
-			}
+	for s := range r.allSeats() {
+		key := s.key()
+		one := SnapshotSeat{
+			Slot: s.session.slot, User: key.User, Device: key.Device, Member: key.Member,
+			Ended: SnapshotTime{s.ended}, Left: left[s],
+		}
+		if m := s.member; m.Membership != nil && !m.Since.Equal(m.Created) {
+			one.Since = &SnapshotTime{m.Since}
+		}
+		if one.Since != nil || one.Left > 0 || !s.ended.IsZero() {
+			list = append(list, one)
 		}
 	}
 	slices.SortFunc(list, func(a, b SnapshotSeat) int {

@@ -105,7 +105,7 @@ func (f *resume) readState(s *Snapshot) error {
 	for i := range s.State {
 		from := &s.State[i]
 		ref := stateRef{from.Type, from.Key}
-		if f.state[ref] != nil {
+		if f.stateAt(ref) != nil {
 			return damaged("a state key stands there twice")
 		}
 		e, err := f.eventOf(from.Type, &from.SnapshotEvent)
@@ -113,8 +113,6 @@ func (f *resume) readState(s *Snapshot) error {
 			return err
 		}
 		e.StateKey, e.Redacted = &from.Key, from.Redacted
-		c := f.remember(&e)
-		c.size = from.Size
 		slot := from.Type == TypeSlot || from.Type == TypeSlotUnstable
 		switch {
 		case from.Joined && from.Type != TypeRoomMember:
@@ -122,20 +120,31 @@ func (f *resume) readState(s *Snapshot) error {
 		case slot != (from.Slot != nil):
 			return damaged("a slot without its event, or the other way round")
 		case slot:
-			f.byEvent[e.ID] = c
+			f.byEvent[e.ID] = f.stand(&e, nil, from.Size)
 			f.slotSays(ref, slotVoice{true, from.Slot.Open, from.Slot.Application, from.Slot.At.Time})
 		case from.Type == TypeRoomMember:
+			f.stand(&e, nil, from.Size)
 			p := f.person(UserID(from.Key))
 			if p.presence = presenceGone; from.Joined {
 				p.presence = presenceJoined
 			}
 		case from.Type == TypeRoomCreate, from.Type == TypeRoomEncryption:
+			f.stand(&e, nil, from.Size)
 		default:
-			f.claim(c, f.decode(&e, &from.SnapshotEvent), e.Origin)
+			claim := f.decode(&e, &from.SnapshotEvent)
+			f.claim(f.stand(&e, claim.Members, from.Size), claim.Problems, e.Origin)
 			f.seen(&from.SnapshotEvent)
 		}
 	}
 	return nil
+}
+
+// stand makes the cell of a state event whose content was so long.
+func (f *resume) stand(e *Event, members []*Membership, size int) *cell {
+	c := newStateCell(e, members)
+	c.size = int32(size)
+	f.setState(c)
+	return c
 }
 
 func (f *resume) readSticky(s *Snapshot) error {
@@ -150,16 +159,17 @@ func (f *resume) readSticky(s *Snapshot) error {
 		for _, m := range claim.Members {
 			m.Expires = from.Ends.Time
 		}
-		ref := stickyRef{from.Sender, from.Type, from.Key}
+		p := f.person(from.Sender)
+		ref := stickyRef{p, from.Type, from.Key}
 		if len(claim.Members) == 1 && claim.Members[0].Key != ref.key {
 			return damaged("a sticky key is not that of its event")
 		}
 		c := f.hold(ref, &e, from.Ends.Time, claim)
-		c.size = from.Size
+		c.size = int32(from.Size)
 		switch n := len(c.group.cells); {
 		case n > maxStuckKey:
 			return damaged("too many sticky events of one key")
-		case f.person(e.Sender).stuck > maxStuckSender:
+		case p.stuck > maxStuckSender:
 			return damaged("too many sticky events of one sender")
 		case slices.ContainsFunc(c.group.cells, func(o *cell) bool { return o != c && o.event == c.event }):
 			return damaged("a sticky event stands there twice")
@@ -178,8 +188,9 @@ func (f *resume) settleAll(s *Snapshot) error {
 	return nil
 }
 
-// sit decides who sits where.
+// sitDown decides who sits where.
 func (f *resume) sitDown(*Snapshot) error {
+	seated := map[*sessionState][]*seat{}
 	for _, t := range f.touched {
 		s := t.seat
 		s.touched = 0
@@ -189,15 +200,16 @@ func (f *resume) sitDown(*Snapshot) error {
 			continue
 		}
 		s.member = Member{k.m, k.m.Created}
-		s.session.members = append(s.session.members, s)
+		seated[s.session] = append(seated[s.session], s)
 		if follows(k.m) {
 			s.session.follow++
 		}
 	}
-	for _, session := range f.sessions {
-		slices.SortFunc(session.members, func(a, b *seat) int {
+	for session, seats := range seated {
+		slices.SortFunc(seats, func(a, b *seat) int {
 			return compareMembers(a.member.Membership, b.member.Membership)
 		})
+		session.members.fill(seats)
 	}
 	return nil
 }
@@ -252,15 +264,19 @@ func (f *resume) readSessions(s *Snapshot) error {
 		}
 		since[one.Slot] = one.Since.Time
 	}
+	for seat := range f.allSeats() {
+		f.release(seat)
+	}
 	for slot, session := range f.sessions {
-		for _, seat := range session.seats {
-			f.release(seat)
-		}
-		if len(session.members) == 0 {
+		if session.members.n == 0 {
 			continue
 		}
-		earliest := slices.MinFunc(session.members, func(a, b *seat) int { return a.member.Since.Compare(b.member.Since) })
-		session.since = earliest.member.Since
+		session.since = session.members.first().member.Since
+		for seat := range session.members.all() {
+			if seat.member.Since.Before(session.since) {
+				session.since = seat.member.Since
+			}
+		}
 		if known, ok := since[slot]; ok {
 			session.since = known
 		}
