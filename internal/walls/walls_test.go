@@ -24,7 +24,7 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 // A package that is not listed may be imported by nobody. A name that ends in
 // "/..." stands for everything below it.
 var importers = map[string][]string{
-	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "examples/..."},
+	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "examples/..."},
 	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e"},
 	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
@@ -42,6 +42,7 @@ var importers = map[string][]string{
 	"server/web":          {"server", "cmd/...", "internal/stage", "e2e"},
 	"internal/authapi":    {"livekit", "server", "server/auth"},
 	"internal/lklog":      {"livekit", "server/sfu"},
+	"internal/past":       {"cmd/...", "server/web", "internal/stage"},
 	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e"},
 	"internal/eventfile":  {"cmd/..."},
 	"internal/follow":     {"cmd/...", "internal/stage"},
@@ -66,7 +67,7 @@ var thirdParty = map[string][]string{
 // pure packages: no I/O, clock, chance, goroutine or log, not even through
 // what they import.
 var (
-	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan"}
+	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan", "internal/past"}
 	neverDeps  = []string{"net", "os/exec", "log", "math/rand", "crypto/rand"}
 	neverOwn   = []string{"os", "io/fs", "sync", "syscall"}
 	neverCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
