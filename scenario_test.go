@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "rewrite the expected transcripts")
 //	unreadable                          prints the encrypted events that may be memberships
 //	left [EVENT]                        we are no longer in the room
 //
-// Event ids are $1, $2, … in order. [] in a KEY stands for white space.
+// Event ids are $1, $2, … in order. A KEY of [] is the empty one.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/scenarios/*.txt")

@@ -1,0 +1,351 @@
+package matrixrtc_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/matrixrtc-go/matrixrtc"
+)
+
+// openSlot is a room that follows MSC4143 to the letter, with an open slot.
+const openSlot = `policy required
+state m.rtc.slot m.call#ROOM @mod:x {"status":"open","application":{"type":"m.call"}}
+`
+
+// join is the join of MSC4143 "Joining a slot".
+const join = `m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"transports":{"published":[{"type":"m.livekit","url":"wss://sfu.x"}],"can_subscribe":["m.livekit"]},"sticky_key":"k1"}
+`
+
+// opened and joined are what openSlot and join make the room say.
+const (
+	opened = "0s slot m.call#ROOM opens\n"
+	joined = "0s session m.call#ROOM starts\n0s @a:x/#k1 joins m.call#ROOM (slot)\n"
+)
+
+// TestMSC4143Musts proves what the text of MSC4143 of 2026 asks of a client that
+// reads memberships; the names begin with its sections. What it asks of
+// servers, of media and of key exchange is proven elsewhere or not built.
+// What it says of the schema stands in TestMSC4143Schema and TestMSC4143Slots.
+func TestMSC4143Musts(t *testing.T) {
+	t.Parallel()
+	prove(t, []statement{{
+		"Joining: a member with an open slot, whose sender is joined, of an event that sticks, is joined",
+		openSlot + `state m.room.member @a:x @a:x {"membership":"join"}
+		sticky 1h @a:x ` + join + `sessions`,
+		opened + joined + `m.call#ROOM m.call since 0s: 1 users, 1 devices, intent ""
+		@a:x/#k1 slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}`,
+	}, {
+		"Joining: MUST be left if there is no slot event",
+		"policy required\nsticky 1h @a:x " + join + `sessions`,
+		`no session`,
+	}, {
+		"Joining: MUST be left if the slot event has another state key",
+		`policy required
+		state m.rtc.slot m.call#other @mod:x {"status":"open","application":{"type":"m.call"}}
+		sticky 1h @a:x ` + join + `sessions`,
+		`0s slot m.call#other opens
+		no session`,
+	}, {
+		"Joining: MUST be left if the slot's application is another",
+		openSlot + `sticky 1h @a:x m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"org.example.map"},"sticky_key":"k1"}
+		sessions`,
+		opened + `0s event $2 of @a:x; slot_id: is not the application's type, one #, and a name
+		no session`,
+	}, {
+		"Joining: MUST be left if the slot is closed",
+		`policy required
+		state m.rtc.slot m.call#ROOM @mod:x {"status":"closed","application":{"type":"m.call"}}
+		sticky 1h @a:x ` + join + `sessions`,
+		`0s slot m.call#ROOM closes
+		no session`,
+	}, {
+		"Joining: MUST be left if the sender is not joined to the room",
+		openSlot + `state m.room.member @a:x @a:x {"membership":"invite"}
+		sticky 1h @a:x ` + join + `sessions
+		at 1s
+		state m.room.member @a:x @a:x {"membership":"join"}
+		at 2s
+		state m.room.member @a:x @mod:x {"membership":"leave"}`,
+		opened + `no session
+		1s session m.call#ROOM starts
+		1s @a:x/#k1 joins m.call#ROOM (slot)
+		2s @a:x/#k1 leaves m.call#ROOM: left_room
+		2s session m.call#ROOM ends`,
+	}, {
+		"Joining: MUST be left once the event does not stick any more",
+		openSlot + `sticky 10m @a:x ` + join + `at 9m59s
+		at 10m
+		sessions`,
+		opened + joined + `10m0s @a:x/#k1 leaves m.call#ROOM: sticky_end
+		10m0s session m.call#ROOM ends
+		no session`,
+	}, {
+		"Joining: MUST be left if it did not stick from the start",
+		openSlot + `sticky 0s @a:x ` + join + `late 1h sticky 1h @a:x ` + join + `sessions`,
+		opened + `no session`,
+	}, {
+		"Joining: MUST be left if membership is not join",
+		openSlot + `sticky 1h @a:x m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"joined"},"application":{"type":"m.call"},"sticky_key":"k1"}
+		sessions`,
+		opened + `0s event $2 of @a:x; member.membership: is neither join nor leave
+		no session`,
+	}, {
+		"Joining: a redacted member event is left",
+		openSlot + `sticky 1h @a:x ` + join + `at 1s
+		redact $2 @mod:x
+		sessions`,
+		opened + joined + `1s @a:x/#k1 leaves m.call#ROOM: redacted
+		1s session m.call#ROOM ends
+		no session`,
+	}, {
+		"Leaving: membership leave ends the membership of its member.id, and no other",
+		openSlot + `device A sticky 1h @a:x ` + join + `device B sticky 1h @a:x ` + strings.ReplaceAll(join, "k1", "k2") + `at 1s
+		device A sticky 1h @a:x m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"leave"},"leave_reason":{"code":"leave","reason":"bye"},"sticky_key":"k1"}
+		sessions`,
+		opened + `0s session m.call#ROOM starts
+		0s @a:x/A joins m.call#ROOM (slot)
+		0s @a:x/B joins m.call#ROOM (slot)
+		1s @a:x/A leaves m.call#ROOM: leave
+		m.call#ROOM m.call since 0s: 1 users, 1 devices, intent ""
+		@a:x/B slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}`,
+	}, {
+		"Lifecycle: an event with the same sticky_key updates and stays joined for longer",
+		openSlot + `sticky 1h @a:x ` + join + `at 30m
+		sticky 1h @a:x m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"transports":{"published":[{"type":"m.livekit","url":"wss://sfu.y"}]},"sticky_key":"k1"}
+		at 1h
+		sessions
+		at 1h30m`,
+		opened + joined + `30m0s @a:x/#k1 updates m.call#ROOM (slot)
+		m.call#ROOM m.call since 0s: 1 users, 1 devices, intent ""
+		@a:x/#k1 slot created 30m0s until 1h30m0s reachable true from {"type":"m.livekit","url":"wss://sfu.y"}
+		1h30m0s @a:x/#k1 leaves m.call#ROOM: sticky_end
+		1h30m0s session m.call#ROOM ends`,
+	}, {
+		"Lifecycle: clients MUST constantly react to the slot; a lingering join counts again when it is opened",
+		openSlot + `sticky 1h @a:x ` + join + `at 1s
+		state m.rtc.slot m.call#ROOM @mod:x {"status":"closed"}
+		at 2s
+		state m.rtc.slot m.call#ROOM @mod:x {"status":"open","application":{"type":"m.call"}}`,
+		opened + joined + `1s slot m.call#ROOM closes
+		1s @a:x/#k1 leaves m.call#ROOM: slot_closed
+		1s session m.call#ROOM ends
+		2s slot m.call#ROOM opens
+		2s session m.call#ROOM starts
+		2s @a:x/#k1 joins m.call#ROOM (slot)`,
+	}, {
+		"Membership: member.id MUST be new for every join, so a new one of the same device is a new join (R-MERGE-3)",
+		openSlot + `device A sticky 1h @a:x ` + join + `at 1s
+		device A sticky 1h @a:x ` + strings.ReplaceAll(join, "k1", "k2") + `sessions`,
+		opened + `0s session m.call#ROOM starts
+		0s @a:x/A joins m.call#ROOM (slot)
+		1s @a:x/A leaves m.call#ROOM: replaced
+		1s @a:x/A joins m.call#ROOM (slot)
+		m.call#ROOM m.call since 0s: 1 users, 1 devices, intent ""
+		@a:x/A slot created 1s until 1h0m1s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}`,
+	}, {
+		"Membership: member.id tells the members of one user apart (R-MERGE-2)",
+		openSlot + `sticky 1h @a:x ` + join + `sticky 1h @a:x ` + strings.ReplaceAll(join, "k1", "k2") + `sticky 1h @b:x ` + join + `sessions`,
+		opened + joined + `0s @a:x/#k2 joins m.call#ROOM (slot)
+		0s @b:x/#k1 joins m.call#ROOM (slot)
+		m.call#ROOM m.call since 0s: 2 users, 3 devices, intent ""
+		@a:x/#k1 slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}
+		@a:x/#k2 slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}
+		@b:x/#k1 slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}`,
+	}, {
+		"Membership: MUST be sent as a sticky event; a state event of that name is the draft's",
+		openSlot + `state m.rtc.member k1 @a:x {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}
+		sessions`,
+		opened + `0s event $2 of @a:x; m.application: is not a string; m.call_id: is missing; state_key: does not belong to the sender
+		no session`,
+	}, {
+		"Encryption: member events MUST be encrypted in an encrypted room, else left",
+		openSlot + `state m.room.encryption [] @mod:x {"algorithm":"m.megolm.v1.aes-sha2"}
+		sticky 1h @a:x ` + join + `device B sticky 1h @b:x ` + join + `sessions`,
+		opened + `0s session m.call#ROOM starts
+		0s @b:x/B joins m.call#ROOM (slot)
+		m.call#ROOM m.call since 0s: 1 users, 1 devices, intent ""
+		@b:x/B slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}`,
+	}, {
+		"Encryption: a member of a room that is encrypted later is left from then on",
+		`sticky 1h @a:x ` + join + `at 1s
+		state m.room.encryption [] @mod:x {"algorithm":"m.megolm.v1.aes-sha2"}`,
+		joined + `1s @a:x/#k1 leaves m.call#ROOM: invalid
+		1s session m.call#ROOM ends`,
+	}, {
+		"Encryption: the member is the device that encrypted the event",
+		`device REAL sticky 1h @a:x m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join","device_id":"CLAIMED"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+		`0s session m.call#ROOM starts
+		0s @a:x/REAL joins m.call#ROOM (slot)`,
+	}, {
+		"Unstable prefix: the unstable names are read like the stable ones",
+		`policy required
+		state org.matrix.msc4143.rtc.slot m.call#ROOM @mod:x {"status":"open","application":{"type":"m.call"}}
+		sticky 1h @a:x org.matrix.msc4143.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"msc4354_sticky_key":"k1"}`,
+		opened + joined,
+	}})
+}
+
+// TestMSC4143Schema: an event that does not match the schema MUST NOT be
+// considered joined; everything that is wrong with it is listed.
+func TestMSC4143Schema(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, content, problems string }{
+		{
+			"a join with everything",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call","x":1},"transports":{"published":[{"type":"m.livekit"}],"can_subscribe":["m.livekit"]},"sticky_key":"k1"}`,
+			"",
+		},
+		{
+			"transports are optional",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"",
+		},
+		{
+			"so are published and can_subscribe",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"transports":{},"sticky_key":"k1"}`,
+			"",
+		},
+		{
+			"slot_id is required",
+			`{"member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"slot_id: is missing",
+		},
+		{
+			"slot_id is a string",
+			`{"slot_id":["m.call","ROOM"],"member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"slot_id: is not a string",
+		},
+		{
+			"member.id is required",
+			`{"slot_id":"m.call#ROOM","member":{"membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"member.id: is missing; sticky_key: differs from member.id",
+		},
+		{
+			"member.id is a string",
+			`{"slot_id":"m.call#ROOM","member":{"id":1,"membership":"join"},"application":{"type":"m.call"},"sticky_key":"1"}`,
+			"member.id: is not a string; sticky_key: differs from member.id",
+		},
+		{
+			"membership is join or leave",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":""},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"member.membership: is neither join nor leave",
+		},
+		{
+			"application is REQUIRED in a join",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"sticky_key":"k1"}`,
+			"application: is missing",
+		},
+		{
+			"application is an object",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":"m.call","sticky_key":"k1"}`,
+			"application: is not an object",
+		},
+		{
+			"application.type is required",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{},"sticky_key":"k1"}`,
+			"application.type: is missing",
+		},
+		{
+			"application.type is a string",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":null},"sticky_key":"k1"}`,
+			"application.type: is not a string",
+		},
+		{
+			"neither part of a slot id can contain #",
+			`{"slot_id":"m#call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m#call"},"sticky_key":"k1"}`,
+			"application.type: holds a #",
+		},
+		{
+			"neither part of a slot id can contain #: the second",
+			`{"slot_id":"m.call#RO#OM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"slot_id: is not the application's type, one #, and a name",
+		},
+		{
+			"transports is an object",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"transports":[],"sticky_key":"k1"}`,
+			"transports: is not an object",
+		},
+		{
+			"transports.published is a list",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"transports":{"published":{"type":"m.livekit"}},"sticky_key":"k1"}`,
+			"transports.published: is not a list",
+		},
+		{
+			"transports.published holds objects with a type",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"transports":{"published":[{"type":"m.livekit"},{"url":"wss://sfu.x"},"m.livekit"]},"sticky_key":"k1"}`,
+			"transports.published[1]: is not an object with a type; transports.published[2]: is not an object with a type",
+		},
+		{
+			"sticky_key is required",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"}}`,
+			"sticky_key: is missing; sticky_key: differs from member.id",
+		},
+		{
+			"sticky_key MUST have the same value as member.id",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k2"}`,
+			"sticky_key: differs from member.id",
+		},
+		{
+			"everything that is wrong is listed",
+			`{"slot_id":7,"member":{"membership":"knock"},"application":[],"transports":7}`,
+			"slot_id: is not a string; application: is not an object; sticky_key: is missing; member.id: is missing; member.membership: is neither join nor leave; transports: is not an object",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			e := Event{Type: TypeMember, Sender: "@a:x", Origin: zero, Sticky: time.Hour, Content: []byte(c.content)}
+			if !Slot.Reads(&e) || Sticky.Reads(&e) {
+				t.Fatal("the dialect is another")
+			}
+			claim := Slot.Decode(&e)
+			var problems []string
+			for _, p := range claim.Problems {
+				problems = append(problems, p.String())
+				if p.Source == "" {
+					t.Errorf("%s has no clause behind it", p)
+				}
+			}
+			if got := strings.Join(problems, "; "); got != c.problems || len(claim.Members) == 1 != (c.problems == "") {
+				t.Errorf("%d members, problems %q", len(claim.Members), got)
+			}
+		})
+	}
+}
+
+// TestMSC4143Slots: any slot that does not fulfil the schema MUST be treated as
+// closed.
+func TestMSC4143Slots(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, key, content string
+		open               bool
+	}{
+		{"status open and an application", "m.call#ROOM", `{"status":"open","application":{"type":"m.call"}}`, true},
+		{"further properties of the application", "m.call#ROOM", `{"status":"open","application":{"type":"m.call","m.call.id":"7"},"x":{}}`, true},
+		{"an encryption with a type", "m.call#ROOM", `{"status":"open","application":{"type":"m.call"},"encryption":{"type":"m.per_member"}}`, true},
+		{"status closed, the application kept", "m.call#ROOM", `{"status":"closed","application":{"type":"m.call"}}`, false},
+		{"nothing", "m.call#ROOM", `{}`, false},
+		{"status MUST be open or closed", "m.call#ROOM", `{"status":"Open","application":{"type":"m.call"}}`, false},
+		{"status is a string", "m.call#ROOM", `{"status":true,"application":{"type":"m.call"}}`, false},
+		{"status is required: the form of 2025", "m.call#ROOM", `{"application":{"type":"m.call"}}`, false},
+		{"application is REQUIRED", "m.call#ROOM", `{"status":"open"}`, false},
+		{"application is an object", "m.call#ROOM", `{"status":"open","application":"m.call"}`, false},
+		{"application.type is required", "m.call#ROOM", `{"status":"open","application":{}}`, false},
+		{"application.type is a string", "m.call#ROOM", `{"status":"open","application":{"type":["m.call"]}}`, false},
+		{"application.type MUST align with the state key", "m.call#ROOM", `{"status":"open","application":{"type":"org.example.map"}}`, false},
+		{"application.type MUST align with the state key: a prefix is not enough", "m.call#ROOM", `{"status":"open","application":{"type":"m"}}`, false},
+		{"the state key is the slot id", "m.call", `{"status":"open","application":{"type":"m.call"}}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			s.command("policy required")
+			s.command("state m.rtc.slot " + c.key + " @mod:x " + c.content)
+			s.command("sticky 1h @a:x " + join)
+			if got := len(s.room.Sessions()) == 1; got != c.open {
+				t.Errorf("open: %v", got)
+			}
+		})
+	}
+}
