@@ -167,6 +167,12 @@ func TestMSC4143Musts(t *testing.T) {
 		m.call#ROOM m.call since 0s: 1 users, 1 devices, intent ""
 		@b:x/B slot created 0s until 1h0m0s reachable true from {"type":"m.livekit","url":"wss://sfu.x"}`,
 	}, {
+		"Encryption: a member of the dialect of 2025 need not be (R-STICKY-9)",
+		`state m.room.encryption [] @mod:x {"algorithm":"m.megolm.v1.aes-sha2"}
+		sticky 1h @a:x org.matrix.msc4143.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","user_id":"@a:x","device_id":"A"},"application":{"type":"m.call"},"rtc_transports":[],"sticky_key":"k1"}`,
+		`0s session m.call#ROOM starts
+		0s @a:x/A joins m.call#ROOM (sticky)`,
+	}, {
 		"Encryption: a member of a room that is encrypted later is left from then on",
 		`sticky 1h @a:x ` + join + `at 1s
 		state m.room.encryption [] @mod:x {"algorithm":"m.megolm.v1.aes-sha2"}`,
@@ -177,6 +183,15 @@ func TestMSC4143Musts(t *testing.T) {
 		`device REAL sticky 1h @a:x m.rtc.member {"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join","device_id":"CLAIMED"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
 		`0s session m.call#ROOM starts
 		0s @a:x/REAL joins m.call#ROOM (slot)`,
+	}, {
+		"Slots: identifiers MUST follow a grammar; those that do not are read and compared whole (R-SLOT-3)",
+		`policy required
+		state m.rtc.slot Org.Example#Großer_Saal @mod:x {"status":"open","application":{"type":"Org.Example"}}
+		sticky 1h @a:x m.rtc.member {"slot_id":"Org.Example#Großer_Saal","member":{"id":"k1","membership":"join"},"application":{"type":"Org.Example"},"sticky_key":"k1"}
+		sticky 1h @b:x m.rtc.member {"slot_id":"org.example#großer_saal","member":{"id":"k1","membership":"join"},"application":{"type":"org.example"},"sticky_key":"k1"}`,
+		`0s slot Org.Example#Großer_Saal opens
+		0s session Org.Example#Großer_Saal starts
+		0s @a:x/#k1 joins Org.Example#Großer_Saal (slot)`,
 	}, {
 		"Unstable prefix: the unstable names are read like the stable ones",
 		`policy required
@@ -259,6 +274,11 @@ func TestMSC4143Schema(t *testing.T) {
 		{
 			"neither part of a slot id can contain #: the second",
 			`{"slot_id":"m.call#RO#OM","member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`,
+			"slot_id: is not the application's type, one #, and a name",
+		},
+		{
+			"the grammar MUST NOT be used to parse a slot id: it has to begin with the whole type",
+			`{"slot_id":"m.call#ROOM","member":{"id":"k1","membership":"join"},"application":{"type":"m"},"sticky_key":"k1"}`,
 			"slot_id: is not the application's type, one #, and a name",
 		},
 		{
