@@ -22,11 +22,33 @@ type sticky struct{ name DialectName }
 
 func (d sticky) Name() DialectName { return d.name }
 
-func (d sticky) Reads(e *Event) bool {
-	if e.IsState() || e.Type != TypeMember && e.Type != TypeMemberUnstable {
-		return false
+func (d sticky) Reads(e *Event) bool { return formOf(e) == d.form() }
+
+// stickyForm tells the two sticky dialects apart.
+type stickyForm uint8
+
+const (
+	unread stickyForm = iota
+	noStickyForm
+	form2025
+	form2026
+)
+
+func (d sticky) form() stickyForm {
+	if d.name == DialectSlot {
+		return form2026
 	}
-	return e.hasMembership() == (d.name == DialectSlot)
+	return form2025
+}
+
+func formOf(e *Event) stickyForm {
+	switch {
+	case e.IsState() || e.Type != TypeMember && e.Type != TypeMemberUnstable:
+		return noStickyForm
+	case e.hasMembership():
+		return form2026
+	}
+	return form2025
 }
 
 // hasMembership reports whether member.membership is a string.

@@ -2,7 +2,7 @@ package matrixrtc
 
 // Kept counts everything that a room holds, for tests of its bounds.
 func (r *Room) Kept() int {
-	n := len(r.people) + len(r.byEvent) + len(r.ends.list) + len(r.expiry.list) +
+	n := len(r.people) + len(r.byEvent) + r.ends.n + r.expiry.n +
 		len(r.slots) + len(r.redacted.ids) + len(r.redacted.ring) + len(r.invalid) + len(r.secrets.ends) + len(r.ghosts.seats)
 	for _, i := range r.invalid {
 		n += len(i.Problems)

@@ -62,10 +62,10 @@ type Room struct {
 	state    map[string]map[string]*cell // by type and key; m.room.member stands with people
 	sticky   map[stickyRef]*stickyGroup
 	byEvent  map[EventID]*cell // cells that a redaction would change, by event
-	ends     endQueue[*cell]   // sticky cells by the end of their stickiness
+	ends     ordered[*cell]    // sticky cells by the end of their stickiness
 	sessions map[SlotID]*sessionState
 	slots    map[SlotID]*slotState
-	expiry   endQueue[*candidate] // members of the state dialects by their end
+	expiry   ordered[*seat] // of members of the state dialects, by their end
 	redacted redactedSet
 	invalid  map[EventID]*Invalid
 	secrets  unreadable
@@ -111,12 +111,16 @@ func (r *Room) Apply(b Batch, now time.Time) []Change {
 		return f.changes
 	}
 	done := r.alreadyDone(b)
-	f.whole(b, done)
-	f.inOne(func() {
-		for i := range b.Sticky {
-			f.event(&b.Sticky[i])
-		}
-	})
+	if b.Complete || len(b.State) > 0 {
+		f.whole(b, done)
+	}
+	if len(b.Sticky) > 0 {
+		f.inOne(func() {
+			for i := range b.Sticky {
+				f.event(&b.Sticky[i])
+			}
+		})
+	}
 	for i := range b.Events {
 		e := &b.Events[i]
 		if e.IsState() && done[refOf(e)] {
@@ -142,12 +146,12 @@ func (r *Room) Advance(now time.Time) []Change {
 // Until then the clock alone changes no session.
 func (r *Room) NextExpiry() (at time.Time, ok bool) {
 	c, sticks := r.ends.first()
-	k, lives := r.expiry.first()
+	s, lives := r.expiry.first()
 	switch {
-	case sticks && (!lives || c.ends.Before(k.m.Expires)):
+	case sticks && (!lives || c.ends.Before(s.member.Expires)):
 		return c.ends, true
 	case lives:
-		return k.m.Expires, true
+		return s.member.Expires, true
 	}
 	return time.Time{}, false
 }

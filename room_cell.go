@@ -30,7 +30,6 @@ type stuck struct {
 	ends     time.Time
 	weight   time.Duration // how long it asked to stick
 	problems []Problem
-	heap     int // index in Room.ends
 }
 
 // candidate is a membership that may come to sit on a seat.
@@ -40,7 +39,6 @@ type candidate struct {
 	next *candidate // of the same cell
 	seat *seat      // nil as long as another sticky event outweighs it
 	peer *candidate // the next one of the same seat
-	heap int        // index in Room.expiry, -1 if it is not there
 }
 
 // The cells of one event and one membership, in one piece of memory.
@@ -79,7 +77,7 @@ func newStateCell(e *Event, members []*Membership) *cell {
 
 // newStickyCell makes the cell of a sticky event.
 func newStickyCell(e *Event, ends time.Time, claim Claim) *cell {
-	c := &stickyCell{stuck: stuck{ends: ends, weight: e.Sticky, problems: claim.Problems, heap: -1}}
+	c := &stickyCell{stuck: stuck{ends: ends, weight: e.Sticky, problems: claim.Problems}}
 	c.cell.stuck = &c.stuck
 	c.read(e)
 	c.state(claim.Members, &c.one)
@@ -98,7 +96,7 @@ func (c *cell) state(members []*Membership, place *candidate) {
 		if i > 0 {
 			k = &candidate{}
 		}
-		*k = candidate{m: members[i], cell: c, next: c.first, heap: -1}
+		*k = candidate{m: members[i], cell: c, next: c.first}
 		c.first = k
 	}
 }

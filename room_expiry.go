@@ -5,123 +5,30 @@ import (
 	"time"
 )
 
-// ending is what ends by the clock and knows its place in an endQueue.
-type ending[T any] interface {
-	comparable
-	endTime() time.Time
-	endsBefore(T) bool
-	place() *int // index in the queue, -1 if it is not there
-}
-
-// endQueue knows what ends next: a heap in which each element knows its place,
-// so that one that is gone leaves at once. The time stands in the heap itself,
-// so that most comparisons look at nothing else.
-type endQueue[T ending[T]] struct{ list []due[T] }
-
-type due[T any] struct {
-	ms int64 // since 1970, rounded down
-	x  T
-}
-
-func (q *endQueue[T]) before(a, b due[T]) bool {
-	if a.ms != b.ms {
-		return a.ms < b.ms
-	}
-	return a.x.endsBefore(b.x)
-}
-
-func (q *endQueue[T]) push(x T) {
-	q.list = append(q.list, due[T]{})
-	q.up(len(q.list)-1, due[T]{x.endTime().UnixMilli(), x})
-}
-
-func (q *endQueue[T]) remove(x T) {
-	i := *x.place()
-	if i < 0 {
-		return
-	}
-	*x.place() = -1
-	last := len(q.list) - 1
-	moved := q.list[last]
-	q.list[last] = due[T]{}
-	q.list = q.list[:last]
-	switch {
-	case i == last:
-	case i > 0 && q.before(moved, q.list[(i-1)/2]):
-		q.up(i, moved)
-	default:
-		q.down(i, moved)
-	}
-}
-
-func (q *endQueue[T]) first() (x T, ok bool) {
-	if len(q.list) == 0 {
-		return x, false
-	}
-	return q.list[0].x, true
-}
-
-// up puts d at i or above.
-func (q *endQueue[T]) up(i int, d due[T]) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !q.before(d, q.list[parent]) {
-			break
-		}
-		q.set(i, q.list[parent])
-		i = parent
-	}
-	q.set(i, d)
-}
-
-// down puts d at i or below.
-func (q *endQueue[T]) down(i int, d due[T]) {
-	for {
-		child := 2*i + 1
-		if child >= len(q.list) {
-			break
-		}
-		if right := child + 1; right < len(q.list) && q.before(q.list[right], q.list[child]) {
-			child = right
-		}
-		if !q.before(q.list[child], d) {
-			break
-		}
-		q.set(i, q.list[child])
-		i = child
-	}
-	q.set(i, d)
-}
-
-func (q *endQueue[T]) set(i int, d due[T]) {
-	q.list[i] = d
-	*d.x.place() = i
-}
-
 // Equal ends leave in an order that data decides.
 
-func (k *candidate) endsBefore(o *candidate) bool {
-	if c := k.m.Expires.Compare(o.m.Expires); c != 0 {
-		return c < 0
+// compareEnds orders seats by the end of the memberships that sit there.
+func compareEnds(s, o *seat) int {
+	a, b := s.member.Membership, o.member.Membership
+	if c := a.Expires.Compare(b.Expires); c != 0 {
+		return c
 	}
-	return cmp.Or(
-		compareMembers(k.m, o.m),
-		cmp.Compare(k.m.Slot, o.m.Slot), cmp.Compare(k.m.Event, o.m.Event),
-	) < 0
+	return cmp.Or(compareMembers(a, b), cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Event, b.Event))
 }
 
-func (k *candidate) endTime() time.Time { return k.m.Expires }
-func (k *candidate) place() *int        { return &k.heap }
-
-func (c *cell) endsBefore(o *cell) bool {
-	if c := c.ends.Compare(o.ends); c != 0 {
-		return c < 0
+// compareStickyEnds orders sticky cells by their end.
+func compareStickyEnds(a, b *cell) int {
+	if c := a.ends.Compare(b.ends); c != 0 {
+		return c
 	}
-	return cmp.Or(cmp.Compare(c.sender, o.sender), cmp.Compare(c.event, o.event)) < 0
+	return cmp.Or(cmp.Compare(a.sender, b.sender), cmp.Compare(a.event, b.event))
 }
 
-func (c *cell) endTime() time.Time { return c.ends }
-func (c *cell) place() *int        { return &c.heap }
+// ticks reports whether the clock alone ends a membership: that of a sticky
+// event ends with its cell.
+func ticks(m *Membership) bool {
+	return m != nil && !m.Expires.IsZero() && m.Dialect != DialectSlot && m.Dialect != DialectSticky
+}
 
 // unreadable remembers encrypted sticky events until they end.
 type unreadable struct {

@@ -206,8 +206,19 @@ func (f *fold) remember(e *Event) *cell {
 
 // dialectOf finds the dialect that reads the event.
 func (f *fold) dialectOf(e *Event) Dialect {
+	form := unread // the two sticky dialects ask the same of an event
 	for _, d := range f.opts.Dialects {
-		if d.Reads(e) {
+		own, ok := d.(sticky)
+		switch {
+		case !ok:
+			if d.Reads(e) {
+				return d
+			}
+			continue
+		case form == unread:
+			form = formOf(e)
+		}
+		if form == own.form() {
 			return d
 		}
 	}
@@ -328,9 +339,8 @@ func (f *fold) expire() {
 		if c, ok := f.ends.first(); ok && c.ends.Equal(at) {
 			f.unstick(c, CauseStickyEnd, at)
 		} else {
-			k, _ := f.expiry.first()
-			f.expiry.remove(k)
-			f.touch(k.seat, CauseExpired, at)
+			s, _ := f.expiry.first()
+			f.touch(s, CauseExpired, at)
 		}
 		f.judgeTouched()
 	}

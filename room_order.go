@@ -4,26 +4,40 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"time"
 )
 
-// seatList holds the seats of a session in the total order of their members, in
-// chunks: whoever comes or goes moves the rest of one chunk, however many
-// members there are.
-type seatList struct {
-	chunks [][]*seat // none is empty
+// ordered holds things in the order of their times, in chunks: whatever comes
+// or goes moves the rest of one chunk, however many there are. The time stands
+// beside each, so that nearly all comparisons look at nothing else.
+//
+// Its methods take the whole order, of which the time is the first part.
+type ordered[T comparable] struct {
+	chunks [][]timed[T] // none is empty
 	n      int
 }
 
-// maxChunk is how many seats a chunk holds before it is split.
-const maxChunk = 128
+type timed[T any] struct {
+	ms int64 // since 1970, rounded down
+	x  T
+}
 
-func (l *seatList) first() *seat { return l.chunks[0][0] }
+// maxChunk is how many things a chunk holds before it is split.
+const maxChunk = 64
 
-func (l *seatList) all() iter.Seq[*seat] {
-	return func(yield func(*seat) bool) {
-		for _, c := range l.chunks {
-			for _, s := range c {
-				if !yield(s) {
+// first is what comes first; ok is false if there is nothing.
+func (o *ordered[T]) first() (x T, ok bool) {
+	if o.n == 0 {
+		return x, false
+	}
+	return o.chunks[0][0].x, true
+}
+
+func (o *ordered[T]) all() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, c := range o.chunks {
+			for i := range c {
+				if !yield(c[i].x) {
 					return
 				}
 			}
@@ -31,66 +45,64 @@ func (l *seatList) all() iter.Seq[*seat] {
 	}
 }
 
-// find is where a membership is, or belongs: in the first chunk whose last
-// member is not before it, else behind the last.
-func (l *seatList) find(m *Membership) (chunk, at int) {
-	before := func(s *seat) bool { return compareMembers(s.member.Membership, m) < 0 }
-	last := len(l.chunks) - 1
+// find is where a thing is, or belongs: in the first chunk whose last thing is
+// not before it, else behind the last.
+func (o *ordered[T]) find(k timed[T], compare func(a, b T) int) (chunk, at int) {
+	before := func(a timed[T]) bool {
+		return a.ms < k.ms || a.ms == k.ms && a.x != k.x && compare(a.x, k.x) < 0
+	}
+	last := len(o.chunks) - 1
 	if last < 0 {
 		return 0, 0
 	}
-	if c := l.chunks[last]; before(c[len(c)-1]) {
-		return last, len(c) // most who come are the youngest
+	if c := o.chunks[last]; before(c[len(c)-1]) {
+		return last, len(c) // most that come are the latest
 	}
-	chunk = sort.Search(last, func(i int) bool { return !before(l.chunks[i][len(l.chunks[i])-1]) })
-	c := l.chunks[chunk]
+	chunk = sort.Search(last, func(i int) bool { return !before(o.chunks[i][len(o.chunks[i])-1]) })
+	c := o.chunks[chunk]
 	return chunk, sort.Search(len(c), func(i int) bool { return !before(c[i]) })
 }
 
-// insert puts a seat where its member belongs.
-func (l *seatList) insert(s *seat, m *Membership) {
-	i, at := l.find(m)
-	l.n++
-	if len(l.chunks) == 0 {
-		l.chunks = append(l.chunks, []*seat{s})
+// insert puts a thing where it belongs.
+func (o *ordered[T]) insert(x T, time time.Time, compare func(a, b T) int) {
+	k := timed[T]{time.UnixMilli(), x}
+	i, at := o.find(k, compare)
+	o.n++
+	switch {
+	case len(o.chunks) == 0:
+		o.chunks = append(o.chunks, []timed[T]{k})
 		return
-	}
-	if len(l.chunks[i]) == maxChunk {
-		if i == len(l.chunks)-1 && at == maxChunk { // it grows at its end
-			l.chunks = append(l.chunks, append(make([]*seat, 0, maxChunk), s))
-			return
-		}
-		l.split(i)
+	case len(o.chunks[i]) < maxChunk:
+	case i == len(o.chunks)-1 && at == maxChunk: // it grows at its end
+		o.chunks = append(o.chunks, append(make([]timed[T], 0, maxChunk), k))
+		return
+	default:
+		o.split(i)
 		if at > maxChunk/2 {
 			i, at = i+1, at-maxChunk/2
 		}
 	}
-	l.chunks[i] = slices.Insert(l.chunks[i], at, s)
+	o.chunks[i] = slices.Insert(o.chunks[i], at, k)
 }
 
 // split halves a full chunk.
-func (l *seatList) split(i int) {
-	c := l.chunks[i]
-	half := append(make([]*seat, 0, maxChunk), c[maxChunk/2:]...)
+func (o *ordered[T]) split(i int) {
+	c := o.chunks[i]
+	half := append(make([]timed[T], 0, maxChunk), c[maxChunk/2:]...)
 	clear(c[maxChunk/2:])
-	l.chunks[i] = c[:maxChunk/2]
-	l.chunks = slices.Insert(l.chunks, i+1, half)
+	o.chunks[i] = c[:maxChunk/2]
+	o.chunks = slices.Insert(o.chunks, i+1, half)
 }
 
-// remove takes the seat of a member out.
-func (l *seatList) remove(m *Membership) {
-	i, at := l.find(m)
-	l.n--
-	l.chunks[i] = slices.Delete(l.chunks[i], at, at+1)
-	if len(l.chunks[i]) == 0 {
-		l.chunks = slices.Delete(l.chunks, i, i+1)
+// remove takes a thing out; time is the one with which it was put in.
+func (o *ordered[T]) remove(x T, time time.Time, compare func(a, b T) int) {
+	i, at := o.find(timed[T]{time.UnixMilli(), x}, compare)
+	if i >= len(o.chunks) || at >= len(o.chunks[i]) || o.chunks[i][at].x != x {
+		return
 	}
-}
-
-// fill takes seats in that are sorted.
-func (l *seatList) fill(seats []*seat) {
-	l.n = len(seats)
-	for c := range slices.Chunk(seats, maxChunk) {
-		l.chunks = append(l.chunks, slices.Clone(c))
+	o.n--
+	o.chunks[i] = slices.Delete(o.chunks[i], at, at+1)
+	if len(o.chunks[i]) == 0 {
+		o.chunks = slices.Delete(o.chunks, i, i+1)
 	}
 }

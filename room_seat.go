@@ -76,7 +76,6 @@ func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
 	if s == nil {
 		return
 	}
-	f.expiry.remove(k)
 	for link := &s.first; *link != nil; link = &(*link).peer {
 		if *link == k {
 			*link = k.peer
@@ -158,18 +157,6 @@ func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
 	return best, whyNot
 }
 
-// watch lets the clock end the one who sits on a seat, and nobody else there.
-func (f *fold) watch(s *seat, best *candidate) {
-	for k := s.first; k != nil; k = k.peer {
-		switch {
-		case k != best:
-			f.expiry.remove(k)
-		case k.heap < 0 && !k.cell.sticks() && !k.m.Expires.IsZero():
-			f.expiry.push(k)
-		}
-	}
-}
-
 func compareCandidates(a, b *Membership) int {
 	return cmp.Or(
 		cmp.Compare(precedence(a.Dialect), precedence(b.Dialect)),
@@ -207,7 +194,6 @@ func (f *fold) judge(t touch) verdict {
 	s := t.seat
 	k, whyNot := f.best(s)
 	before := s.member
-	f.watch(s, k)
 	switch {
 	case k == nil && before.Membership == nil, k != nil && before.Membership == k.m:
 		return verdict{}
@@ -289,7 +275,7 @@ func (f *fold) carryOut(v verdict) {
 	f.mind(s)
 	switch {
 	case v.before.Membership != nil && (v.after.Membership == nil || v.cause != ""):
-		s.sit(v.seat, v.after)
+		f.sit(v.seat, v.after)
 		v.seat.ended = v.ended
 		f.emit(MemberLeft{f.at(v.ended), key, v.before, v.cause})
 		if v.after.Membership != nil {
@@ -299,14 +285,14 @@ func (f *fold) carryOut(v verdict) {
 			f.leaders[s.minded-1].was = nil
 		}
 	case v.before.Membership != nil:
-		s.sit(v.seat, v.after)
+		f.sit(v.seat, v.after)
 		f.emit(MemberUpdated{f.at(v.began), key, v.after, v.before})
 	default:
 		if s.members.n == 0 {
 			s.since = v.after.Since
 			f.emit(SessionStarted{f.at(v.began), key, v.after.Application})
 		}
-		s.sit(v.seat, v.after)
+		f.sit(v.seat, v.after)
 		f.emit(MemberJoined{f.at(v.began), key, v.after})
 	}
 	if v.after.Membership == nil {

@@ -6,8 +6,8 @@ import "time"
 type sessionState struct {
 	slot    SlotID
 	room    RoomID
-	seats   int      // that somebody speaks of
-	members seatList // total order of their members
+	seats   int            // that somebody speaks of
+	members ordered[*seat] // in the total order of who sits there
 	since   time.Time
 	follow  int // members that use the oldest member's transport
 	minded  int // index + 1 in fold.leaders, 0 if not there
@@ -16,10 +16,10 @@ type sessionState struct {
 
 // first is the oldest member's membership, nil if there is none.
 func (s *sessionState) first() *Membership {
-	if s.members.n == 0 {
-		return nil
+	if seat, ok := s.members.first(); ok {
+		return seat.member.Membership
 	}
-	return s.members.first().member.Membership
+	return nil
 }
 
 // focusOf is the transport that a member decides when it is the oldest.
@@ -31,24 +31,35 @@ func focusOf(m *Membership) Transport {
 	return Transport{}
 }
 
+// compareSeats is the total order of who sits there.
+func compareSeats(a, b *seat) int {
+	return compareMembers(a.member.Membership, b.member.Membership)
+}
+
 // sit puts a member on a seat in place of the one who sits there, or nobody if
 // the Membership is nil.
-func (s *sessionState) sit(seat *seat, m Member) {
+func (r *Room) sit(seat *seat, m Member) {
+	s, was := seat.session, seat.member.Membership
 	s.cached = nil
-	was := seat.member.Membership
 	stays := was != nil && m.Membership != nil && compareMembers(was, m.Membership) == 0
 	if was != nil && follows(was) {
 		s.follow--
 	}
 	if was != nil && !stays {
-		s.members.remove(was)
+		s.members.remove(seat, was.Created, compareSeats)
+	}
+	if ticks(was) {
+		r.expiry.remove(seat, was.Expires, compareEnds)
 	}
 	seat.member = m
 	if m.Membership == nil {
 		return
 	}
 	if !stays {
-		s.members.insert(seat, m.Membership)
+		s.members.insert(seat, m.Created, compareSeats)
+	}
+	if ticks(m.Membership) {
+		r.expiry.insert(seat, m.Expires, compareEnds)
 	}
 	if follows(m.Membership) {
 		s.follow++

@@ -111,7 +111,7 @@ func (f *fold) hold(ref stickyRef, e *Event, ends time.Time, claim Claim) *cell 
 	at, _ := slices.BinarySearchFunc(g.cells, c, compareSticky)
 	g.cells = slices.Insert(g.cells, at, c)
 	f.byEvent[e.ID] = c
-	f.ends.push(c)
+	f.ends.insert(c, ends, compareStickyEnds)
 	ref.sender.stuck++
 	return c
 }
@@ -150,7 +150,7 @@ func (f *fold) unstick(c *cell, cause Cause, at time.Time) {
 	}
 	g.cells = slices.DeleteFunc(g.cells, func(o *cell) bool { return o == c })
 	c.group = nil
-	f.ends.remove(c)
+	f.ends.remove(c, c.ends, compareStickyEnds)
 	g.ref.sender.stuck--
 	f.forget(c.sender, g.ref.sender)
 	if f.byEvent[c.event] == c {

@@ -139,8 +139,8 @@ func (r *Room) Snapshot() Snapshot {
 	slices.SortFunc(s.State, func(a, b SnapshotState) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Key, b.Key))
 	})
-	for _, e := range r.ends.list {
-		s.Sticky = append(s.Sticky, r.stickySnapshot(e.x))
+	for c := range r.ends.all() {
+		s.Sticky = append(s.Sticky, r.stickySnapshot(c))
 	}
 	slices.SortFunc(s.Sticky, func(a, b SnapshotSticky) int {
 		return cmp.Or(cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Type, b.Type),

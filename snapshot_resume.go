@@ -190,26 +190,11 @@ func (f *resume) settleAll(s *Snapshot) error {
 
 // sitDown decides who sits where.
 func (f *resume) sitDown(*Snapshot) error {
-	seated := map[*sessionState][]*seat{}
 	for _, t := range f.touched {
-		s := t.seat
-		s.touched = 0
-		k, _ := f.best(s)
-		f.watch(s, k)
-		if k == nil {
-			continue
+		t.seat.touched = 0
+		if k, _ := f.best(t.seat); k != nil {
+			f.sit(t.seat, Member{k.m, k.m.Created})
 		}
-		s.member = Member{k.m, k.m.Created}
-		seated[s.session] = append(seated[s.session], s)
-		if follows(k.m) {
-			s.session.follow++
-		}
-	}
-	for session, seats := range seated {
-		slices.SortFunc(seats, func(a, b *seat) int {
-			return compareMembers(a.member.Membership, b.member.Membership)
-		})
-		session.members.fill(seats)
 	}
 	return nil
 }
@@ -271,9 +256,9 @@ func (f *resume) readSessions(s *Snapshot) error {
 		if session.members.n == 0 {
 			continue
 		}
-		session.since = session.members.first().member.Since
+		session.since = time.Time{}
 		for seat := range session.members.all() {
-			if seat.member.Since.Before(session.since) {
+			if session.since.IsZero() || seat.member.Since.Before(session.since) {
 				session.since = seat.member.Since
 			}
 		}

@@ -1,7 +1,5 @@
 package jsonscan
 
-import "bytes"
-
 // Fields walks over the members of an object:
 //
 //	f := jsonscan.Open(text)
@@ -71,8 +69,11 @@ func (f *Fields) Next() bool {
 
 func (f *Fields) setKey(b []byte) {
 	f.key = b
-	if bytes.IndexByte(b, '\\') >= 0 {
-		f.key = unescape(nil, b)
+	for _, c := range b { // most keys are short
+		if c == '\\' {
+			f.key = unescape(nil, b)
+			return
+		}
 	}
 }
 

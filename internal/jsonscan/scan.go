@@ -90,7 +90,7 @@ func Trim(text []byte) Value {
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
 func space(d []byte, i int) int {
-	for i < len(d) && isSpace(d[i]) {
+	for i < len(d) && d[i] <= ' ' && isSpace(d[i]) {
 		i++
 	}
 	return i
