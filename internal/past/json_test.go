@@ -87,7 +87,7 @@ func TestJSONGolden(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	j := NewJSON(&out)
-	for _, s := range week() {
+	for _, s := range lively() {
 		same(t, &s)
 		if err := j.Add(&s); err != nil {
 			t.Fatal(err)

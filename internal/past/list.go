@@ -80,6 +80,12 @@ func (l *List) take(users []matrixrtc.UserID) (ids []uint32, more int32) {
 
 // Close writes the list; it does not close the writer below.
 func (l *List) Close() error {
+	return l.writeAll(func(*listing, *bufio.Writer, *entry) bool { return false }, func(*listing, *bufio.Writer) {})
+}
+
+// writeAll writes the list; after is called behind every entry and reports
+// whether it wrote something, last before the sums.
+func (l *List) writeAll(after func(*listing, *bufio.Writer, *entry) bool, last func(*listing, *bufio.Writer)) error {
 	w := bufio.NewWriter(l.w)
 	if len(l.entries) == 0 {
 		w.WriteString("No calls.\n")
@@ -94,18 +100,21 @@ func (l *List) Close() error {
 		p.when = max(p.when, columns(p.clock(e)))
 		p.length = max(p.length, columns(l.words.text(e.length)))
 	}
-	day := ""
+	day, apart := "", false
 	for i := range l.entries {
 		e := &l.entries[i]
-		if d := time.UnixMilli(e.start).In(l.o.Location).Format("Monday 2 January 2006"); d != day {
-			if day != "" {
-				w.WriteString("\n")
-			}
+		d := time.UnixMilli(e.start).In(l.o.Location).Format("Monday 2 January 2006")
+		if apart || day != "" && d != day {
+			w.WriteString("\n")
+		}
+		if d != day {
 			day = d
 			w.WriteString(p.style.line(p.style.paint(strong, d)))
 		}
 		p.write(w, e)
+		apart = after(&p, w, e)
 	}
+	last(&p, w)
 	p.sum(w)
 	return w.Flush()
 }

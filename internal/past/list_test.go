@@ -38,6 +38,18 @@ func TestListGolden(t *testing.T) {
 		"list-narrow.txt": {Location: berlin, At: at("01-16 09:12"), Me: carol, Width: 48, ASCII: true},
 		"list-color.txt":  {Me: carol, Color: true, Width: 100},
 	} {
-		golden(t, name, []byte(listed(t, o, week()...)))
+		golden(t, name, []byte(listed(t, o, lively()...)))
+	}
+}
+
+func TestTimelineGolden(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]*Options{
+		"timeline.txt":       {Location: zone(t), At: at("01-16 09:12"), Me: alice},
+		"timeline-ascii.txt": {Location: zone(t), At: at("01-16 09:12"), Width: 60, ASCII: true, Most: 3},
+		"timeline-color.txt": {At: at("01-16 09:12"), Color: true, Width: 72},
+	} {
+		var out bytes.Buffer
+		golden(t, name, []byte(written(t, lively(), NewTimeline(&out, o), &out)))
 	}
 }

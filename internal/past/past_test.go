@@ -102,8 +102,8 @@ const (
 	dave  = "@dave:elsewhere.example"
 )
 
-// week is a handful of sessions in which everything occurs once.
-func week() []matrixrtc.PastSession {
+// lively is a handful of sessions in which everything occurs once.
+func lively() []matrixrtc.PastSession {
 	long := call(
 		who(alice, "PHONE", stay("01-12 08:02", "01-12 08:58", matrixrtc.CauseLeave)),
 		who(bob, "LAPTOP", stay("01-12 08:05", "01-12 08:20", matrixrtc.CauseSwitch), stay("01-12 08:31", "01-12 08:57", matrixrtc.CauseLeave)),

@@ -14,21 +14,28 @@ const maxShown = 255
 // clean makes a stranger's text safe to show: controls, and what reorders or
 // hides text, become escapes, and what is very long is cut.
 func clean(s string) string {
-	safe, n := true, 0
+	if len(s) > maxShown {
+		n := 0
+		for i := range s {
+			if n++; n > maxShown {
+				return escapeControls(s[:i]) + "…"
+			}
+		}
+	}
+	return escapeControls(s)
+}
+
+// escapeControls is clean without the cut.
+func escapeControls(s string) string {
+	safe := true
 	for _, r := range s {
-		n++
 		safe = safe && shown(r)
 	}
-	if safe && n <= maxShown {
+	if safe {
 		return s
 	}
 	var b strings.Builder
-	n = 0
 	for _, r := range s {
-		if n++; n > maxShown {
-			b.WriteString("…")
-			break
-		}
 		if shown(r) {
 			b.WriteRune(r)
 		} else {
