@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,38 +35,136 @@ func TestSessionsOfFile(t *testing.T) {
 	}
 }
 
-// Whatever a file holds around the events, the sessions are the same.
+// Whatever a file holds around the events, and whether it is a file or stdin, the
+// document is the same. The answer of /state holds no sticky events.
 func TestSessionsOfAnyForm(t *testing.T) {
 	t.Parallel()
-	p := newProgram(t)
-	data, err := os.ReadFile("testdata/events.jsonl")
+	for file, document := range map[string]string{
+		"lines.jsonl":   "sessions-all.json",
+		"array.json":    "sessions-all.json",
+		"messages.json": "sessions-all.json",
+		"sync.json":     "sessions-all.json",
+		"state.json":    "sessions-state.json",
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			p := newProgram(t)
+			path := filepath.Join("testdata", "forms", file)
+			golden(t, document, p.must("sessions", path, "--at", at, "--json"))
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.in = string(data)
+			golden(t, document, p.must("sessions", "-", "--at", at, "-j"))
+			var indented bytes.Buffer
+			if json.Indent(&indented, data, "", "  ") == nil {
+				p.in = indented.String()
+				golden(t, document, p.must("sessions", "-", "--at", at, "--json"))
+			}
+			p.in = string(data)
+			p.in = strings.ReplaceAll(p.in, `"room_id":"!room:example.org",`, "")
+			golden(t, document, p.must("sessions", "-", "--room", "!room:example.org", "--at", at, "--json"))
+		})
+	}
+}
+
+// The document is a contract: what it holds stands in docs/cli.md.
+func TestSessionsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/cli.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lines []string
-	for _, l := range strings.Split(strings.TrimSpace(string(data)), "\n") {
-		if strings.HasPrefix(l, "{") {
-			lines = append(lines, l)
+	_, section, _ := strings.Cut(string(text), "### The document of `sessions --json`")
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := map[string]bool{}
+	for i, word := range strings.Split(section, "`") {
+		documented[word] = i%2 == 1 || documented[word]
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for k, e := range v {
+				if !documented[k] {
+					t.Errorf("docs/cli.md does not tell what %q is", k)
+				}
+				if k != "transport" { // which stands as in the event
+					walk(e)
+				}
+			}
 		}
 	}
-	noRoom := strings.ReplaceAll(strings.Join(lines, ","), `"room_id":"!room:example.org",`, "")
-	p.in = strings.Join(lines, "\n")
-	want := p.must("sessions", "-", "--at", at, "--json")
-	for name, c := range map[string]struct {
-		content string
-		args    []string
-	}{
-		"array": {"[" + strings.Join(lines, ",\n") + "]", nil},
-		"state": {"[" + noRoom + "]", []string{"--room", "!room:example.org"}},
-		"sync":  {`{"next_batch":"x","rooms":{"join":{"!room:example.org":{"state":{"events":[` + noRoom + `]},"timeline":{"events":[]}}}}}`, nil},
-	} {
-		path := filepath.Join(p.home, name)
-		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+	for _, name := range []string{"sessions.json", "sessions-all.json"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.must(append([]string{"sessions", path, "--at", at, "--json"}, c.args...)...); got != want {
-			t.Errorf("%s gives %s, want %s", name, got, want)
+		var document map[string]any
+		if err := json.Unmarshal(text, &document); err != nil {
+			t.Fatal(err)
 		}
+		walk(document)
+	}
+}
+
+// What slot events mean is a policy.
+func TestSessionsSlots(t *testing.T) {
+	t.Parallel()
+	const event = `{"type":"%s","event_id":"$%d","room_id":"!r:x","sender":"@a:x","origin_server_ts":1767225600000,%s}` + "\n"
+	member := fmt.Sprintf(event, "m.rtc.member", 1, `"sticky":{"duration_ms":3600000},"content":{"slot_id":"m.call#ROOM",`+
+		`"member":{"id":"k1","membership":"join"},"application":{"type":"m.call"},"sticky_key":"k1"}`)
+	slot := func(status string) string {
+		return fmt.Sprintf(event, "m.rtc.slot", 2, `"state_key":"m.call#ROOM","content":{"status":"`+status+`","application":{"type":"m.call"}}`)
+	}
+	for _, c := range []struct {
+		name, in string
+		listed   string // under which policies
+	}{
+		{"no slot event", member, "if_present ignore"},
+		{"an open slot", member + slot("open"), "if_present ignore required"},
+		{"a closed slot", member + slot("closed"), "ignore"},
+	} {
+		p := newProgram(t)
+		p.in = c.in
+		var listed []string
+		for _, policy := range []string{"if_present", "ignore", "required"} {
+			if strings.Contains(p.must("sessions", "-", "--at", at, "--json", "--slots", policy), `"slot_id": "m.call#ROOM"`) {
+				listed = append(listed, policy)
+			}
+		}
+		if got := strings.Join(listed, " "); got != c.listed {
+			t.Errorf("%s: listed with --slots %s, want %s", c.name, got, c.listed)
+		}
+		if got := p.must("sessions", "-", "--at", at, "--json"); got != p.must("sessions", "-", "--at", at, "--json", "--slots", "if_present") {
+			t.Errorf("%s: if_present is not the default", c.name)
+		}
+	}
+	newProgram(t).fails(exitUsage, "slots", "sessions", "-", "--slots", "sometimes")
+}
+
+// A time is milliseconds or RFC 3339, and says the same in both.
+func TestSessionsAtIsATime(t *testing.T) {
+	t.Parallel()
+	p := newProgram(t)
+	want := p.must("sessions", "testdata/forms/lines.jsonl", "--at", at, "--json")
+	for _, same := range []string{"1767226200000", "2026-01-01T01:10:00+01:00", "2025-12-31T19:10:00-05:00", "2026-01-01T00:10:00.000Z"} {
+		if got := p.must("sessions", "testdata/forms/lines.jsonl", "--at", same, "--json"); got != want {
+			t.Errorf("--at %s is not --at %s:\n%s", same, at, got)
+		}
+	}
+	for _, ms := range []string{"1767226200001", "2026-01-01T00:10:00.001Z"} {
+		if got := p.must("sessions", "testdata/forms/lines.jsonl", "--at", ms, "--json"); !strings.Contains(got, `"at": 1767226200001,`) {
+			t.Errorf("--at %s is not kept to the millisecond", ms)
+		}
+	}
+	for _, none := range []string{"noon", "2026-01-01", "2026-01-01T00:10:00", "1767226200000.5", "12:00"} {
+		p.fails(exitUsage, "neither milliseconds since 1970 nor a time", "sessions", "testdata/forms/lines.jsonl", "--at", none)
 	}
 }
 
@@ -81,7 +182,6 @@ func TestSessionsAtATime(t *testing.T) {
 			t.Errorf("at %s there is no %s:\n%s", when, want, out)
 		}
 	}
-	p.fails(exitUsage, "neither milliseconds since 1970 nor a time", "sessions", "testdata/events.jsonl", "--at", "noon")
 }
 
 func TestSessionsBadInput(t *testing.T) {
