@@ -24,7 +24,7 @@ func rawJoin(kind string, i int, ts int64) []byte {
 }
 
 func parseOne(tb testing.TB, raw []byte) Event {
-	e, err := ParseEvent(raw, "")
+	e, err := ParseEvent(raw, "!bench:example.org")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func (d array) entry(e *Event, v jsonscan.Value, i int, p *problems) *Membership
 		Selection: SelectOldest, Key: *e.StateKey,
 	}
 	if c.fociActive.Kind() == jsonscan.Array {
-		m.Transports = p.transports(c.fociActive, at+".foci_active", arraySource, false)
+		m.Transports = p.transports(nil, c.fociActive, at+".foci_active", arraySource, false)
 	}
 	if len(m.Transports) > 0 {
 		m.Active = m.Transports[0]

@@ -49,12 +49,12 @@ func (callDialect) Decode(e *Event) Claim {
 	if !ok {
 		c.add("focus_active", missingOr(c.active, "is not an object with a type"), callSource)
 	}
-	var preferred []Transport
+	m := &told{}
 	if c.preferred != nil {
 		if c.preferred.Kind() != jsonscan.Array {
 			c.add("foci_preferred", "is not a list", callSource)
 		}
-		preferred = c.transports(c.preferred, "foci_preferred", callSource, true)
+		m.Transports = c.transports(m.transport[:0], c.preferred, "foci_preferred", callSource, true)
 	}
 	if !owned {
 		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
@@ -62,15 +62,15 @@ func (callDialect) Decode(e *Event) Claim {
 	if c.rejected {
 		return Claim{Left: true, Problems: c.list}
 	}
-	m := &Membership{
+	m.Membership = Membership{
 		Room: e.Room, Event: e.ID, Dialect: DialectCall, User: e.Sender, Device: DeviceID(device),
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
 		Application: c.application(app), Intent: readIntent(c.intent),
-		Active: active, Selection: selectionOf(active), Transports: preferred,
+		Active: active, Selection: selectionOf(active), Transports: m.Transports,
 		Key: *e.StateKey, Content: json.RawMessage(content),
 	}
-	c.lifetime(m, e.Origin)
-	return Claim{Members: []*Membership{m}, Problems: c.list}
+	c.lifetime(&m.Membership, e.Origin)
+	return tell(m, c.list)
 }
 
 // roomCallID is "" for every spelling of the room call's id.

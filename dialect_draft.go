@@ -51,16 +51,16 @@ func (draft) Decode(e *Event) Claim {
 	if c.rejected {
 		return Claim{Left: true, Reason: reason, Problems: c.list}
 	}
-	m := &Membership{
+	m := &told{Membership: Membership{
 		Room: e.Room, Event: e.ID, Dialect: DialectDraft, User: e.Sender,
 		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
 		Application: c.application(app), Intent: readIntent(c.intent),
 		Key: *e.StateKey, Content: json.RawMessage(content),
-	}
+	}}
 	m.Device = c.deviceOr(rest)
 	c.foci(m)
-	c.lifetime(m, e.Origin)
-	return Claim{Members: []*Membership{m}, Problems: c.list}
+	c.lifetime(&m.Membership, e.Origin)
+	return tell(m, c.list)
 }
 
 // deviceOr reads device_id, and takes what the key says if the content names
@@ -79,7 +79,7 @@ func (c *stateContent) deviceOr(key string) DeviceID {
 
 // foci reads the draft's two fields. What is wrong with them never hides the
 // member: it is listed with an unknown transport (R-DRAFT-7).
-func (c *stateContent) foci(m *Membership) {
+func (c *stateContent) foci(m *told) {
 	active := c.active
 	if active == nil && c.fociActive != nil {
 		active = c.fociActive
@@ -105,7 +105,7 @@ func (c *stateContent) foci(m *Membership) {
 		c.remark("foci_preferred", "is not a list", `MSC4143 draft "The RTC backend"`)
 		return
 	}
-	m.Transports = c.transports(c.preferred, "foci_preferred", `MSC4143 draft "The RTC backend"`, false)
+	m.Transports = c.transports(m.transport[:0], c.preferred, "foci_preferred", `MSC4143 draft "The RTC backend"`, false)
 }
 
 func (draft) Encode(m *Membership, version RoomVersion) (Outgoing, []Problem) {

@@ -213,10 +213,9 @@ func readTransport(v jsonscan.Value) (t Transport, ok bool) {
 	return t, ok && t.Type != ""
 }
 
-// transports reads a list of transports, keeping the good entries in order. A
-// bad one is remarked upon, or rejects the event if the dialect is strict.
-func (p *problems) transports(v jsonscan.Value, field, source string, strict bool) []Transport {
-	var list []Transport
+// transports appends the good entries of a list to an empty one, in order; it
+// is nil if there are none. A bad one is remarked upon, or rejects the event if the dialect is strict.
+func (p *problems) transports(list []Transport, v jsonscan.Value, field, source string, strict bool) []Transport {
 	elems := v.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {
@@ -231,6 +230,9 @@ func (p *problems) transports(v jsonscan.Value, field, source string, strict boo
 		p.remark(index(field, i), "is not an object with a type", source)
 		p.rejected = p.rejected || strict
 	}
+	if len(list) == 0 {
+		return nil
+	}
 	return list
 }
 
@@ -241,6 +243,14 @@ func (c *stateContent) application(typ string) Application {
 	if c.extra == nil && c.intent == nil {
 		return a
 	}
+	if c.extra == nil && typ == AppCall {
+		for i := range plainCalls {
+			if string(c.intent) == plainCalls[i].intent {
+				a.Raw = plainCalls[i].raw
+				return a
+			}
+		}
+	}
 	raw := append(make([]byte, 0, len(c.extra)+len(c.intent)+len(typ)+32), `{"type":`...)
 	raw = canonical.AppendString(raw, typ)
 	if c.intent != nil {
@@ -248,6 +258,15 @@ func (c *stateContent) application(typ string) Application {
 	}
 	a.Raw = append(append(raw, c.extra...), '}')
 	return a
+}
+
+// plainCalls are the applications of nearly all members: one copy serves all.
+var plainCalls = [...]struct {
+	intent string // as JSON
+	raw    json.RawMessage
+}{
+	{`"video"`, json.RawMessage(`{"type":"m.call","m.call.intent":"video"}`)},
+	{`"audio"`, json.RawMessage(`{"type":"m.call","m.call.intent":"audio"}`)},
 }
 
 // readIntent normalises an intent: MSC4196 says voice where everyone else says

@@ -252,19 +252,19 @@ func (d sticky) Decode(e *Event) Claim {
 		c.add("member.id", missing(c.id), slotSource)
 	}
 	device := d.identity(&c, e, id, key)
-	m := &Membership{
+	m := &told{Membership: Membership{
 		Room: e.Room, Event: e.ID, Dialect: d.name, User: e.Sender, Device: device, Member: MemberID(id),
 		Slot: MakeSlotID(c.appType, name), LiteralSlot: SlotID(slot),
 		CallID: roomCallID(c.appType, name), HasCallID: true,
 		Application: Application{Type: c.appType, Raw: json.RawMessage(c.application)},
 		Intent:      readIntent(c.intent), Created: e.Origin, Lifetime: e.Sticky,
 		Key: key, Content: json.RawMessage(content),
-	}
+	}}
 	d.transports(&c, m)
 	if c.rejected {
 		return Claim{Left: true, Problems: c.list}
 	}
-	return Claim{Members: []*Membership{m}, Problems: c.list}
+	return tell(m, c.list)
 }
 
 // left: the 2026 form says so, the 2025 form has no application any more
@@ -315,7 +315,7 @@ func either(a, b jsonscan.Value) jsonscan.Value {
 }
 
 // transports reads transports{published, can_subscribe}, else rtc_transports.
-func (d sticky) transports(c *stickyContent, m *Membership) {
+func (d sticky) transports(c *stickyContent, m *told) {
 	field, list := "rtc_transports", c.rtcTransports
 	if c.transports.Kind() == jsonscan.Object {
 		fields := c.transports.Fields()
@@ -324,7 +324,7 @@ func (d sticky) transports(c *stickyContent, m *Membership) {
 			case "published":
 				field, list = "transports.published", fields.Value()
 			case "can_subscribe":
-				m.CanSubscribe = c.strings(fields.Value(), "transports.can_subscribe")
+				m.CanSubscribe = c.strings(m.subscribe[:0], fields.Value(), "transports.can_subscribe")
 			}
 		}
 	} else if c.transports != nil {
@@ -337,12 +337,11 @@ func (d sticky) transports(c *stickyContent, m *Membership) {
 		c.add(field, missingOr(list, "is not a list"), stickySource)
 		return
 	}
-	m.Transports = c.problems.transports(list, field, stickySource, true)
+	m.Transports = c.problems.transports(m.transport[:0], list, field, stickySource, true)
 }
 
-// strings reads a list of strings; what is none is left out.
-func (p *problems) strings(v jsonscan.Value, field string) []string {
-	list := []string{}
+// strings appends a list of strings; what is none is left out.
+func (p *problems) strings(list []string, v jsonscan.Value, field string) []string {
 	elems := v.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {

@@ -1,6 +1,7 @@
 package matrixrtc
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -22,7 +23,8 @@ const maxSticky = time.Hour
 // event's own room_id is taken. Of a key that stands more than once the last
 // one counts. The error is an *InvalidError that lists every problem.
 //
-// It allocates what it has to own: the strings of ids, sender and state key.
+// It allocates what it has to own: the strings of ids, sender and state key, in
+// one piece where it can.
 func ParseEvent(raw []byte, room RoomID) (Event, error) {
 	e := Event{Room: room}
 	p := problems{}
@@ -31,7 +33,7 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 		return e, p.invalid("")
 	}
 	var hasTime bool
-	var sender jsonscan.Value
+	var id, sender, key jsonscan.Value
 	fields := jsonscan.Open(raw)
 	for fields.Next() {
 		v := fields.Value()
@@ -47,12 +49,11 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 				e.Room = RoomID(p.text(v, "room_id"))
 			}
 		case "event_id":
-			e.ID = EventID(p.text(v, "event_id"))
+			id = v
 		case "sender":
 			sender = v
 		case "state_key":
-			key := p.text(v, "state_key")
-			e.StateKey = &key
+			key = v
 		case "origin_server_ts":
 			e.Origin, hasTime = p.millis(v, "origin_server_ts")
 		case "content":
@@ -75,15 +76,10 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 	}
 	if err := fields.Err(); err != nil {
 		p.add("", "not JSON: "+err.Error(), "client-server API, event format")
-		return e, p.invalid(e.ID)
+		s, _ := id.Text()
+		return e, p.invalid(EventID(s))
 	}
-	if b, ok := sender.TextBytes(); ok && e.StateKey != nil {
-		e.Sender = UserID(within(*e.StateKey, b))
-	} else if ok {
-		e.Sender = UserID(b)
-	} else if sender != nil {
-		p.add("sender", "is not a string", "client-server API, event format")
-	}
+	e.names(&p, id, sender, key)
 	p.require(e.Type != "", "type")
 	p.require(e.Sender != "", "sender")
 	p.require(e.Content != nil, "content")
@@ -95,6 +91,42 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 		return e, p.invalid(e.ID)
 	}
 	return e, nil
+}
+
+// names takes the id, the sender and the state key, in one piece of memory: most
+// who keep one of them keep all.
+func (e *Event) names(p *problems, id, sender, key jsonscan.Value) {
+	read := func(v jsonscan.Value, field string) []byte {
+		b, ok := v.TextBytes()
+		if !ok && v != nil {
+			p.add(field, "is not a string", "client-server API, event format")
+		}
+		return b
+	}
+	i, s, k := read(id, "event_id"), read(sender, "sender"), read(key, "state_key")
+	at := -1 // where in the key the sender stands
+	switch {
+	case len(s) == 0:
+	case bytes.HasPrefix(k, s):
+		at = 0
+	case len(k) > 0 && k[0] == '_' && bytes.HasPrefix(k[1:], s):
+		at = 1
+	}
+	var b strings.Builder
+	b.Grow(len(i) + len(k) + len(s))
+	b.Write(i)
+	b.Write(k)
+	if at < 0 {
+		b.Write(s)
+		at = len(k)
+	}
+	all := b.String()
+	e.ID = EventID(all[:len(i)])
+	e.Sender = UserID(all[len(i)+at:][:len(s)])
+	if key != nil {
+		text := all[len(i):][:len(k)]
+		e.StateKey = &text
+	}
 }
 
 func (e *Event) unsigned(v jsonscan.Value) {

@@ -106,6 +106,9 @@ type Membership struct {
 	// application's "type#". HasCallID is false if it cannot be derived.
 	CallID    string
 	HasCallID bool
+	// CreatedStated says that the event carried a usable created_ts, and so is
+	// an update of an earlier membership.
+	CreatedStated bool
 	// Intent is what the member means to send: "audio", "video" or what it said.
 	Intent string
 
@@ -121,9 +124,6 @@ type Membership struct {
 	// Created is when the membership was made, by the data of its event alone:
 	// the same for every observer, used for order and election.
 	Created time.Time
-	// CreatedStated says that the event carried a usable created_ts, and so is
-	// an update of an earlier membership.
-	CreatedStated bool
 	// Expires is when the membership ends by the clock: expires of the state
 	// dialects, the end of stickiness of the sticky ones. Zero: never.
 	Expires time.Time

@@ -233,7 +233,7 @@ func (f *fold) memberState(e *Event) {
 	}
 	var claim Claim // a form that no dialect of ours reads says nothing
 	if d != nil {
-		claim = d.Decode(e)
+		claim = f.decode(d, e)
 	}
 	if old != nil {
 		f.clear(old, causeOf(e, old, claim), e.Origin)
@@ -244,6 +244,15 @@ func (f *fold) memberState(e *Event) {
 	c := newStateCell(e, claim.Members)
 	f.setState(c)
 	f.claim(c, claim.Problems, e.Origin)
+}
+
+// decode reads what an event says. The room's id is kept once.
+func (f *fold) decode(d Dialect, e *Event) Claim {
+	claim := d.Decode(e)
+	for _, m := range claim.Members {
+		m.Room = f.id
+	}
+	return claim
 }
 
 // causeOf says why what a cell held ends when e takes its place.

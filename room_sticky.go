@@ -73,7 +73,7 @@ func (f *fold) stickyEvent(e *Event) {
 	if d == nil {
 		return
 	}
-	claim := d.Decode(e)
+	claim := f.decode(d, e)
 	for _, m := range claim.Members {
 		m.Expires = ends
 	}

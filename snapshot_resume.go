@@ -87,7 +87,7 @@ func (f *resume) eventOf(typ string, e *SnapshotEvent) (Event, error) {
 func (f *resume) decode(e *Event, from *SnapshotEvent) Claim {
 	if len(e.Content) > 0 {
 		if d := f.dialectOf(e); d != nil {
-			return d.Decode(e)
+			return f.fold.decode(d, e)
 		}
 	}
 	return Claim{Problems: slices.Clone(from.Problems)}
