@@ -136,11 +136,11 @@ func (d *decoder) trouble(err error) (more bool) {
 // guess yields a line if it is an event without any problem; else ok is false,
 // and nothing has happened.
 func (d *decoder) guess(line []byte) (ok, more bool) {
-	e, err := matrixrtc.ParseEvent(d.own(line), "")
+	b, err := d.parse(d.own(line))
 	if err != nil {
 		return false, true
 	}
-	return true, d.single(e)
+	return true, d.single(b)
 }
 
 // own makes bytes of the splitter fit to be kept.
@@ -151,30 +151,35 @@ func (d *decoder) own(raw []byte) []byte {
 	return slices.Clone(raw)
 }
 
+// parse reads an event into a batch of its own.
+func (d *decoder) parse(raw []byte) (b matrixrtc.Batch, err error) {
+	b.Events = d.one[:]
+	if !d.borrow {
+		b.Events = make([]matrixrtc.Event, 1)
+	}
+	b.Events[0], err = matrixrtc.ParseEvent(raw, "")
+	return b, err
+}
+
 func (d *decoder) object(raw []byte) bool {
 	raw = d.own(raw)
-	e, err := matrixrtc.ParseEvent(raw, "")
+	b, err := d.parse(raw)
 	if err != nil && !hasTopLevel(raw, "type") {
 		return d.answer(raw)
 	}
 	if err != nil {
-		return d.invalid(e, err)
+		return d.invalid(b.Events[0].ID, err)
 	}
-	return d.single(e)
+	return d.single(b)
 }
 
-// single yields an event that does not come with others.
-func (d *decoder) single(e matrixrtc.Event) bool {
-	ok, more := d.complete(&e)
-	if !ok {
+// single yields a batch of one event.
+func (d *decoder) single(b matrixrtc.Batch) bool {
+	if ok, more := d.complete(&b.Events[0]); !ok {
 		return more
 	}
-	events := d.one[:]
-	if !d.borrow {
-		events = make([]matrixrtc.Event, 1)
-	}
-	events[0] = e
-	return d.yield(matrixrtc.Batch{Room: e.Room, Events: events}, nil)
+	b.Room = b.Events[0].Room
+	return d.yield(b, nil)
 }
 
 func (d *decoder) answer(raw []byte) bool {
@@ -269,7 +274,7 @@ func (d *decoder) events(raws []json.RawMessage, room matrixrtc.RoomID) (out []m
 func (d *decoder) event(raw []byte, room matrixrtc.RoomID) (e matrixrtc.Event, ok, more bool) {
 	e, err := matrixrtc.ParseEvent(raw, room)
 	if err != nil {
-		return e, false, d.invalid(e, err)
+		return e, false, d.invalid(e.ID, err)
 	}
 	ok, more = d.complete(&e)
 	return e, ok, more
@@ -288,10 +293,10 @@ func (d *decoder) complete(e *matrixrtc.Event) (ok, more bool) {
 }
 
 // invalid tells what is wrong with an event.
-func (d *decoder) invalid(e matrixrtc.Event, err error) (more bool) {
+func (d *decoder) invalid(id matrixrtc.EventID, err error) (more bool) {
 	var invalid *matrixrtc.InvalidError
 	if !errors.As(err, &invalid) {
-		return d.problem(e.ID, err.Error())
+		return d.problem(id, err.Error())
 	}
 	for _, p := range invalid.Problems {
 		if !d.problem(invalid.Event, p.String()) {

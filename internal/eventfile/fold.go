@@ -96,11 +96,12 @@ func (f *Fold) room(id matrixrtc.RoomID) *folded {
 
 // until leaves out what is later than the moment of interest.
 func (f *Fold) until(events []matrixrtc.Event) []matrixrtc.Event {
-	late := func(e matrixrtc.Event) bool { return e.Origin.After(f.at) }
-	if !slices.ContainsFunc(events, late) {
-		return events
+	for i := range events {
+		if events[i].Origin.After(f.at) {
+			return slices.DeleteFunc(slices.Clone(events), func(e matrixrtc.Event) bool { return e.Origin.After(f.at) })
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(events), late)
+	return events
 }
 
 // End brings the rooms to the moment of interest and returns them in the order

@@ -29,7 +29,8 @@ type splitter struct {
 	fresh bool // the previous byte was a newline
 	skip  bool // dropping the rest of a line
 	open  bool // an object is being read
-	tried bool // this line was offered as a whole, and was not accepted
+	tried bool // this line was offered as a whole
+	whole int  // where the line behind it begins
 	err   error
 }
 
@@ -97,6 +98,7 @@ func (s *splitter) ahead() []byte {
 		return nil
 	}
 	raw := s.buf[i : i+n]
+	s.whole = i + n + 1
 	for last := n - 1; ; last-- {
 		switch raw[last] { // the bracket at its start ends the loop at the latest
 		case ' ', '\t', '\r', ',':
@@ -113,7 +115,7 @@ func (s *splitter) ahead() []byte {
 
 // accept takes the line that next has offered: it was one object.
 func (s *splitter) accept() {
-	s.pos += bytes.IndexByte(s.buf[s.pos:s.end], '\n') + 1
+	s.pos = s.whole
 	s.line++
 	s.tried = false
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"io"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -18,12 +19,24 @@ type pen struct {
 	depth int
 	empty bool // nothing stands in the innermost list or object yet
 	err   error
+
+	// transports are those of members, indented: most members of a session have
+	// one of a few.
+	transports map[string]string
 }
+
+// What is kept of transports.
+const (
+	maxTransports    = 64
+	maxTransportSize = 1024
+)
 
 // penSize is how much the pen holds back; a little more fits into its buffer.
 const penSize = 64 << 10
 
-func newPen(w io.Writer) *pen { return &pen{w: w, buf: make([]byte, 0, penSize+4096)} }
+func newPen(w io.Writer) *pen {
+	return &pen{w: w, buf: make([]byte, 0, penSize+4096), transports: map[string]string{}}
+}
 
 // flush hands on what is held back if that is much, or in any case.
 func (p *pen) flush(anyway bool) {
@@ -109,35 +122,36 @@ func (p *pen) optionalText(s *string) {
 // text writes a string.
 func (p *pen) text(s string) {
 	b := append(p.buf, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
-			i++
-			continue
+	from := 0 // what stands for itself is appended in one piece
+	for i := plain(s, 0); i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r < utf8.RuneSelf || r == utf8.RuneError && n == 1 || r == '\u2028' || r == '\u2029' {
+			b = appendEscape(append(b, s[from:i]...), r)
+			from = i + n
 		}
-		r, n := rune(c), 1
-		if c >= utf8.RuneSelf {
-			r, n = utf8.DecodeRuneInString(s[i:])
-			if (r != utf8.RuneError || n > 1) && r != '\u2028' && r != '\u2029' {
-				i += n
-				continue
-			}
-		}
-		b = appendEscape(append(b, s[from:i]...), r)
-		i += n
-		from = i
+		i = plain(s, i+n)
 	}
 	p.buf = append(append(b, s[from:]...), '"')
 }
 
-// plain marks the bytes that stand for themselves in a string.
-var plain = func() (t [256]bool) {
-	for c := 0x20; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
+// plain is the index of the first byte from i on that may not stand for itself
+// in a string: a control character, a quote, a backslash, or not ASCII.
+func plain(s string, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		special := (w | (w-0x20*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+		if special != 0 {
+			return i + bits.TrailingZeros64(special)/8 // the lowest mark is exact
+		}
 	}
-	return t
-}()
+	for i < len(s) && s[i] >= 0x20 && s[i] < utf8.RuneSelf && s[i] != '"' && s[i] != '\\' {
+		i++
+	}
+	return i
+}
 
 // appendEscape appends a rune below U+10000 that does not stand for itself.
 func appendEscape(b []byte, r rune) []byte {
@@ -187,6 +201,19 @@ func (p *pen) raw(v []byte) {
 		default:
 			p.buf = append(p.buf, c)
 		}
+	}
+}
+
+// transport writes the transport of a member.
+func (p *pen) transport(v []byte) {
+	if text, ok := p.transports[string(v)]; ok {
+		p.buf = append(p.buf, text...)
+		return
+	}
+	from := len(p.buf)
+	p.raw(v)
+	if v != nil && len(v) <= maxTransportSize && len(p.transports) < maxTransports {
+		p.transports[string(v)] = string(p.buf[from:])
 	}
 }
 

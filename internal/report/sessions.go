@@ -134,7 +134,7 @@ func (p *pen) member(d *Member) {
 	p.key("intent")
 	p.optionalText(d.Intent)
 	p.key("transport")
-	p.raw(d.Transport)
+	p.transport(d.Transport)
 	p.key("reachable")
 	p.bool(d.Reachable)
 	p.key("identities")
