@@ -18,7 +18,7 @@ LINT = $(GO) tool -modfile=tools/go.mod staticcheck
 TESTFLAGS ?=
 FUZZTIME ?= 30s
 
-.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench fuzz check
+.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench bench-peers fuzz check
 
 demo:
 	@echo "Building matrixrtc; the first time this takes a few minutes, afterwards seconds."
@@ -53,6 +53,10 @@ wasm:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./internal/...
+
+# Beside matrix-js-sdk, in the same run: bench/README.md.
+bench-peers:
+	@$(GO) run ./bench $(ARGS)
 
 # Every fuzz target for FUZZTIME each.
 fuzz:
