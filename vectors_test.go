@@ -16,7 +16,7 @@ import (
 
 // deviations are the facts on which we decide otherwise, and why.
 var deviations = map[string]struct{ got, reason string }{
-	"CallMembership-031 intent":          {`"audio"`, "voice and audio are one intent (MSC4196 says voice, everyone else audio)"},
+	"CallMembership-031 intent":          {`"audio"`, "voice and audio are one intent (R-INTENT-1: MSC4196 says voice, everyone else audio)"},
 	"MatrixRTCSession-057 first.call_id": {`""`, "the room call's id is empty, whatever the dialect (R-SLOT-1)"},
 }
 
