@@ -63,17 +63,14 @@ type Dialect interface {
 	Leave(m *Membership, reason string, version RoomVersion) Outgoing
 }
 
-// told is a membership with what nearly every event says besides, in one piece
-// of memory: that it is the only one, and has one transport.
+// told is a membership with the one transport that nearly all have, in one
+// piece of memory.
 type told struct {
 	Membership
-	alone     [1]*Membership
 	transport [1]Transport
-	subscribe [1]string
 }
 
 // tell makes the claim of an event that states one membership.
 func tell(m *told, problems []Problem) Claim {
-	m.alone[0] = &m.Membership
-	return Claim{Members: m.alone[:], Problems: problems}
+	return Claim{Members: []*Membership{&m.Membership}, Problems: problems}
 }

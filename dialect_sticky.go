@@ -53,7 +53,8 @@ func formOf(e *Event) stickyForm {
 
 // hasMembership reports whether member.membership is a string.
 func (e *Event) hasMembership() bool {
-	if !bytes.Contains(e.Content, []byte("membership")) && bytes.IndexByte(e.Content, '\\') < 0 {
+	// The end of the word is looked for: its first letters are frequent ones.
+	if !bytes.Contains(e.Content, []byte("bership")) && bytes.IndexByte(e.Content, '\\') < 0 {
 		return false // nor an escape that could spell it
 	}
 	has := false
@@ -324,7 +325,7 @@ func (d sticky) transports(c *stickyContent, m *told) {
 			case "published":
 				field, list = "transports.published", fields.Value()
 			case "can_subscribe":
-				m.CanSubscribe = c.strings(m.subscribe[:0], fields.Value(), "transports.can_subscribe")
+				m.CanSubscribe = c.strings(fields.Value(), "transports.can_subscribe")
 			}
 		}
 	} else if c.transports != nil {
@@ -340,8 +341,9 @@ func (d sticky) transports(c *stickyContent, m *told) {
 	m.Transports = c.problems.transports(m.transport[:0], list, field, stickySource, true)
 }
 
-// strings appends a list of strings; what is none is left out.
-func (p *problems) strings(list []string, v jsonscan.Value, field string) []string {
+// strings reads a list of strings; what is none is left out.
+func (p *problems) strings(v jsonscan.Value, field string) []string {
+	list := []string{}
 	elems := v.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {

@@ -61,6 +61,7 @@ type Room struct {
 	people   map[UserID]*person
 	state    map[string]map[string]*cell // by type and key; m.room.member stands with people
 	sticky   map[stickyRef]*stickyGroup
+	types    []string          // of sticky events
 	byEvent  map[EventID]*cell // cells that a redaction would change, by event
 	ends     ordered[*cell]    // sticky cells by the end of their stickiness
 	sessions map[SlotID]*sessionState

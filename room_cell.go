@@ -26,10 +26,10 @@ func refOf(e *Event) stateRef { return stateRef{e.Type, *e.StateKey} }
 
 // stuck is what a cell of a sticky event has besides.
 type stuck struct {
-	group    *stickyGroup // nil: taken out of it
-	ends     time.Time
-	weight   time.Duration // how long it asked to stick
-	problems []Problem
+	group  *stickyGroup // nil: taken out of it
+	ends   time.Time
+	weight time.Duration // how long it asked to stick
+	wrong  *[]Problem    // nil: nothing
 }
 
 // candidate is a membership that may come to sit on a seat.
@@ -77,7 +77,10 @@ func newStateCell(e *Event, members []*Membership) *cell {
 
 // newStickyCell makes the cell of a sticky event.
 func newStickyCell(e *Event, ends time.Time, claim Claim) *cell {
-	c := &stickyCell{stuck: stuck{ends: ends, weight: e.Sticky, problems: claim.Problems}}
+	c := &stickyCell{stuck: stuck{ends: ends, weight: e.Sticky}}
+	if len(claim.Problems) > 0 {
+		c.stuck.wrong = &claim.Problems
+	}
 	c.cell.stuck = &c.stuck
 	c.read(e)
 	c.state(claim.Members, &c.one)
@@ -99,6 +102,14 @@ func (c *cell) state(members []*Membership, place *candidate) {
 		*k = candidate{m: members[i], cell: c, next: c.first}
 		c.first = k
 	}
+}
+
+// problems are what is wrong with a sticky event.
+func (s *stuck) problems() []Problem {
+	if s.wrong == nil {
+		return nil
+	}
+	return *s.wrong
 }
 
 // since is the cell's origin_server_ts.

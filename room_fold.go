@@ -275,7 +275,7 @@ func (f *fold) claim(c *cell, bad []Problem, at time.Time) {
 	for k := c.first; k != nil; k = k.next {
 		f.place(k, at)
 	}
-	if c.first != nil || len(bad) > 0 {
+	if !c.sticks() && (c.first != nil || len(bad) > 0) {
 		f.byEvent[c.event] = c
 	}
 	if len(bad) == 0 {

@@ -8,10 +8,10 @@ import (
 // person is what the room knows of one sender.
 type person struct {
 	cell     *cell             // the m.room.member event, nil if none is known
-	seats    *seat             // on which this sender may sit, linked by next; see index
+	seats    *seat             // on which this sender may sit, linked by next
 	index    map[seatRef]*seat // instead of seats once there are many
-	stuck    int32             // sticky cells
-	few      int32             // how many seats are linked
+	stuck    int16             // sticky cells, at most maxStuckSender and one
+	linked   uint8             // seats
 	presence membershipState
 }
 
@@ -48,9 +48,9 @@ func (p *person) seat(ref seatRef) *seat {
 
 // add takes a new seat in.
 func (p *person) add(s *seat) {
-	if p.index == nil && p.few < maxLinked {
+	if p.index == nil && p.linked < maxLinked {
 		s.next, p.seats = p.seats, s
-		p.few++
+		p.linked++
 		return
 	}
 	if p.index == nil {
@@ -60,7 +60,7 @@ func (p *person) add(s *seat) {
 			p.seats, old.next = old.next, nil
 			p.index[old.ref()] = old
 		}
-		p.few = 0
+		p.linked = 0
 	}
 	p.index[s.ref()] = s
 }
@@ -77,7 +77,7 @@ func (p *person) remove(s *seat) (removed bool) {
 	for at := &p.seats; *at != nil; at = &(*at).next {
 		if *at == s {
 			*at, s.next = s.next, nil
-			p.few--
+			p.linked--
 			return true
 		}
 	}

@@ -9,8 +9,8 @@ import (
 // stickyRef is the key of the map that MSC4354 keeps per room.
 type stickyRef struct {
 	sender *person
-	typ    string
 	key    string
+	typ    int32 // index in Room.types
 }
 
 // stickyGroup holds the events of one sticky key that have not ended. The
@@ -83,7 +83,7 @@ func (f *fold) stickyEvent(e *Event) {
 // stick puts an event into its group.
 func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
 	p := f.person(e.Sender)
-	ref := stickyRef{sender: p, typ: e.Type}
+	ref := stickyRef{sender: p, typ: f.typeOf(e.Type)}
 	if len(claim.Members) == 1 {
 		ref.key = claim.Members[0].Key
 	} else {
@@ -96,6 +96,16 @@ func (f *fold) stick(e *Event, ends time.Time, claim Claim) {
 	if len(c.group.cells) > maxStuckKey || p.stuck > maxStuckSender {
 		f.unstick(c.group.cells[0], CauseGone, e.Origin)
 	}
+}
+
+// typeOf numbers the types of sticky events: there are as many as dialects read.
+func (r *Room) typeOf(typ string) int32 {
+	i := slices.Index(r.types, typ)
+	if i < 0 {
+		i = len(r.types)
+		r.types = append(r.types, typ)
+	}
+	return int32(i)
 }
 
 // hold makes the cell of a sticky event and puts it into its group.
@@ -120,7 +130,7 @@ func leaveCause(c *cell) Cause {
 	switch {
 	case c.first != nil:
 		return CauseSwitch
-	case len(c.problems) > 0:
+	case c.wrong != nil:
 		return CauseInvalid
 	}
 	return CauseLeave
@@ -186,7 +196,7 @@ func (f *fold) settle() {
 			f.clear(was, cause, at)
 		}
 		if is != nil {
-			f.claim(is, is.problems, at)
+			f.claim(is, is.problems(), at)
 		}
 	}
 	f.groups = f.groups[:0]

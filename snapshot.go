@@ -210,7 +210,7 @@ func (r *Room) stickySnapshot(c *cell) SnapshotSticky {
 		stated = c.first.m
 	}
 	s := SnapshotSticky{
-		Type: c.group.ref.typ, Key: c.group.ref.key, SnapshotEvent: r.eventSnapshot(c, stated, c.problems),
+		Type: r.types[c.group.ref.typ], Key: c.group.ref.key, SnapshotEvent: r.eventSnapshot(c, stated, c.problems()),
 		Sticky: c.weight, Ends: SnapshotTime{c.ends},
 	}
 	if stated != nil && stated.Dialect == DialectSlot && c.secret {

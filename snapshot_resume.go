@@ -160,7 +160,7 @@ func (f *resume) readSticky(s *Snapshot) error {
 			m.Expires = from.Ends.Time
 		}
 		p := f.person(from.Sender)
-		ref := stickyRef{p, from.Type, from.Key}
+		ref := stickyRef{p, from.Key, f.typeOf(from.Type)}
 		if len(claim.Members) == 1 && claim.Members[0].Key != ref.key {
 			return damaged("a sticky key is not that of its event")
 		}

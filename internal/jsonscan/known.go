@@ -25,10 +25,21 @@ func (f *Fields) nextKnown() bool {
 	if !more || d[i] != '"' {
 		return f.stop(errEnd)
 	}
-	end := stringEnd(d, i)
-	f.setKey(d[i+1 : max(i+1, end-1)])
-	i = min(space(d, end)+1, len(d)) // behind the colon
-	i = space(d, i)
+	i++
+	end := i
+	for end < len(d) && d[end] != '"' && d[end] != '\\' { // most keys are short
+		end++
+	}
+	if f.key = d[i:end]; end < len(d) && d[end] == '\\' {
+		end = max(i, stringEnd(d, i-1)-1)
+		f.key = unescape(nil, d[i:end])
+	}
+	if end++; end < len(d) && d[end] == ':' {
+		end++
+	} else {
+		end = min(space(d, min(end, len(d)))+1, len(d))
+	}
+	i = space(d, end)
 	f.pos = valueEnd(d, i)
 	f.value = d[i:f.pos:f.pos]
 	return true
