@@ -113,6 +113,7 @@ func (c *SessionsCmd) ofFile(ctx context.Context, a *app, opts *matrixrtc.RoomOp
 		defer f.Close()
 		in = f
 	}
+	collectLate(a.env)
 	if !isRegular(in) {
 		in = &interruptible{ctx: ctx, r: in}
 	}
