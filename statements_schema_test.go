@@ -168,10 +168,16 @@ func TestMSC4143Slots(t *testing.T) {
 			t.Parallel()
 			s := newScenario(t)
 			s.command("policy required")
-			s.command("state m.rtc.slot " + c.key + " @mod:x " + c.content)
+			want := "closes"
+			if c.open {
+				want = "opens"
+			}
+			if said := s.command("state m.rtc.slot " + c.key + " @mod:x " + c.content); len(said) != 1 || said[0] != "0s slot "+c.key+" "+want {
+				t.Errorf("%q, want that it %s", said, want)
+			}
 			s.command("sticky 1h @a:x " + join)
 			if got := len(s.room.Sessions()) == 1; got != c.open {
-				t.Errorf("open: %v", got)
+				t.Errorf("a member is joined: %v", got)
 			}
 		})
 	}
