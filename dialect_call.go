@@ -49,25 +49,24 @@ func (callDialect) Decode(e *Event) Claim {
 	if !ok {
 		c.add("focus_active", missingOr(c.active, "is not an object with a type"), callSource)
 	}
-	m := &told{}
+	if !owned {
+		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
+	}
+	m := &told{Membership: Membership{
+		Room: e.Room, Event: e.ID, Dialect: DialectCall, User: e.Sender, Device: DeviceID(device),
+		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
+		Application: c.application(app), Intent: readIntent(c.intent),
+		Active: active, Selection: selectionOf(active),
+		Key: *e.StateKey, Content: json.RawMessage(content),
+	}}
 	if c.preferred != nil {
 		if c.preferred.Kind() != jsonscan.Array {
 			c.add("foci_preferred", "is not a list", callSource)
 		}
 		m.Transports = c.transports(m.transport[:0], c.preferred, "foci_preferred", callSource, true)
 	}
-	if !owned {
-		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
-	}
 	if c.rejected {
 		return Claim{Left: true, Problems: c.list}
-	}
-	m.Membership = Membership{
-		Room: e.Room, Event: e.ID, Dialect: DialectCall, User: e.Sender, Device: DeviceID(device),
-		Slot: MakeSlotID(app, call), CallID: roomCallID(app, call), HasCallID: true,
-		Application: c.application(app), Intent: readIntent(c.intent),
-		Active: active, Selection: selectionOf(active), Transports: m.Transports,
-		Key: *e.StateKey, Content: json.RawMessage(content),
 	}
 	c.lifetime(&m.Membership, e.Origin)
 	return tell(m, c.list)

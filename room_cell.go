@@ -78,8 +78,9 @@ func newStateCell(e *Event, members []*Membership) *cell {
 // newStickyCell makes the cell of a sticky event.
 func newStickyCell(e *Event, ends time.Time, claim Claim) *cell {
 	c := &stickyCell{stuck: stuck{ends: ends, weight: e.Sticky}}
-	if len(claim.Problems) > 0 {
-		c.stuck.wrong = &claim.Problems
+	if bad := claim.Problems; len(bad) > 0 {
+		c.stuck.wrong = &[]Problem{}
+		*c.stuck.wrong = bad
 	}
 	c.cell.stuck = &c.stuck
 	c.read(e)
