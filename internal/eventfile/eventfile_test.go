@@ -205,24 +205,6 @@ func TestFoldCutOff(t *testing.T) {
 	}
 }
 
-func BenchmarkRead(b *testing.B) {
-	in := strings.Repeat(member("@a:x", "A", "$1", 1000, 10_000)+"\n", 1000)
-	b.SetBytes(int64(len(in)))
-	b.ReportAllocs()
-	for b.Loop() {
-		n := 0
-		for _, err := range Read(strings.NewReader(in), nil) {
-			if err != nil {
-				b.Fatal(err)
-			}
-			n++
-		}
-		if n != 1000 {
-			b.Fatal(n)
-		}
-	}
-}
-
 // FuzzRead: nothing panics or hangs, and every event of a file comes out
 // whatever stands on the lines around it.
 func FuzzRead(f *testing.F) {

@@ -49,17 +49,19 @@ func (p *pen) flush(anyway bool) {
 	p.buf = p.buf[:0]
 }
 
-// indents is a new line and as much indentation as our own documents have.
-const indents = "\n                                "
+// indents is a comma, a new line and as much indentation as our own documents
+// have.
+const indents = ",\n                                "
 
-func (p *pen) line() {
-	if n := 1 + 2*p.depth; n <= len(indents) {
-		p.buf = append(p.buf, indents[:n]...)
-		return
+// line begins a new line, behind a comma if there is to be one.
+func (p *pen) line(comma bool) {
+	from, end := 1, 2+2*p.depth
+	if comma {
+		from = 0
 	}
-	p.buf = append(p.buf, '\n')
-	for range p.depth {
-		p.buf = append(p.buf, "  "...)
+	p.buf = append(p.buf, indents[from:min(end, len(indents))]...)
+	for n := len(indents); n < end; n++ {
+		p.buf = append(p.buf, ' ')
 	}
 }
 
@@ -74,7 +76,7 @@ func (p *pen) open(bracket byte) {
 func (p *pen) close(bracket byte) {
 	p.depth--
 	if !p.empty {
-		p.line()
+		p.line(false)
 	}
 	p.empty = false
 	p.buf = append(p.buf, bracket)
@@ -82,11 +84,8 @@ func (p *pen) close(bracket byte) {
 
 // next begins the next element of a list.
 func (p *pen) next() {
-	if !p.empty {
-		p.buf = append(p.buf, ',')
-	}
+	p.line(!p.empty)
 	p.empty = false
-	p.line()
 }
 
 // key begins the next member of an object; the name needs no escapes.
