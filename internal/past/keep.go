@@ -12,8 +12,9 @@ import (
 // What is kept of one session to draw it: more rows or bars than these say no
 // more to anybody.
 const (
-	maxRows = 60 // participants
-	maxBars = 60 // stays of one participant
+	maxRows        = 60  // participants
+	maxBars        = 60  // stays of one participant
+	maxSessionBars = 300 // stays of all
 )
 
 // drawn is a session that will be drawn, cut to what can be.
@@ -22,6 +23,7 @@ type drawn struct {
 	order                 int
 	users                 []matrixrtc.UserID // the first few
 	allUsers, allRows     int
+	bars                  int // stays of the participants that are here
 }
 
 // before is the order of a picture: by start, then end, then as they came.
@@ -46,8 +48,14 @@ func (n *newest) add(s *matrixrtc.PastSession, me matrixrtc.UserID) {
 	d.allUsers, d.users = len(all), slices.Clone(all[:min(len(all), maxNamed)])
 	d.Participants = slices.Clone(s.Participants[:min(len(s.Participants), maxRows)])
 	for i := range d.Participants {
-		if p := &d.Participants[i]; len(p.Stays) > maxBars {
+		p := &d.Participants[i]
+		if len(p.Stays) > maxBars {
 			p.Stays = merged(p.Stays)
+		}
+		if d.bars += len(p.Stays); d.bars > maxSessionBars {
+			d.bars -= len(p.Stays)
+			d.Participants = d.Participants[:i]
+			break
 		}
 	}
 	heap.Push(&n.heap, d)
@@ -92,10 +100,10 @@ func (h *drawnHeap) Pop() any {
 func solid(st *matrixrtc.Stay) (from, to float64) {
 	from, to = 0, 1
 	if st.StartUncertain {
-		from = 0.2
+		from = 0.15
 	}
 	if st.EndUncertain {
-		to = 0.4
+		to = max(from+0.05, 0.15)
 	}
 	return from, to
 }

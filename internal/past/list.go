@@ -129,15 +129,19 @@ type listing struct {
 
 // clock says from when to when, in times of day.
 func (p *listing) clock(e *entry) string {
-	from, to := time.UnixMilli(e.start).In(p.o.Location), time.UnixMilli(e.end).In(p.o.Location)
+	return clock(time.UnixMilli(e.start).In(p.o.Location), time.UnixMilli(e.end).In(p.o.Location), e.startUnsure, e.endUnsure, e.ongoing)
+}
+
+// clock writes "09:02–09:58", "~22:45–~02:50+1" or "10:00–now".
+func clock(from, to time.Time, startUnsure, endUnsure, ongoing bool) string {
 	text := from.Format("15:04") + "–"
-	if e.startUnsure {
+	if startUnsure {
 		text = "~" + text
 	}
-	if e.ongoing {
+	if ongoing {
 		return text + "now"
 	}
-	if e.endUnsure {
+	if endUnsure {
 		text += "~"
 	}
 	text += to.Format("15:04")
@@ -154,14 +158,14 @@ func daysBetween(from, to time.Time) int {
 	return int(b.Sub(a) / (24 * time.Hour))
 }
 
-// roomy is the least width for names beside the times; with less they stand
+// leastNames is the least width for names beside the times; with less they stand
 // below.
-const roomy = 30
+const leastNames = 30
 
 func (p *listing) write(w *bufio.Writer, e *entry) {
 	head := "  " + pad(p.clock(e), p.when) + "  " + pad(p.words.text(e.length), p.length) + "  "
 	indent := strings.Repeat(" ", columns(head))
-	if p.o.Width-len(indent) < roomy {
+	if p.o.Width-len(indent) < leastNames {
 		w.WriteString(p.style.line(head))
 		head, indent = "    ", "    "
 	}
