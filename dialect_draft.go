@@ -47,7 +47,10 @@ func (draft) Decode(e *Event) Claim {
 	rest, owned := ownerOf(*e.StateKey, e.Sender)
 	if !owned {
 		c.add("state_key", "does not belong to the sender", "ruling R-KEY-2")
+	} else if rest == "" && c.device == nil {
+		c.add("device_id", "is missing, and the state key names no device", "ruling R-DRAFT-9")
 	}
+	device := c.deviceOr(rest)
 	if c.rejected {
 		return Claim{Left: true, Reason: reason, Problems: c.list}
 	}
@@ -57,7 +60,7 @@ func (draft) Decode(e *Event) Claim {
 		Application: c.application(app), Intent: readIntent(c.intent),
 		Key: *e.StateKey, Content: json.RawMessage(content),
 	}}
-	m.Device = c.deviceOr(rest)
+	m.Device = device
 	c.foci(m)
 	c.lifetime(&m.Membership, e.Origin)
 	return tell(m, c.list)
@@ -70,7 +73,12 @@ func (c *stateContent) deviceOr(key string) DeviceID {
 		return DeviceID(key)
 	}
 	b, _ := c.device.TextBytes()
-	if len(b) == 0 {
+	switch {
+	case len(b) > 0:
+	case key == "":
+		c.add("device_id", "is not a string, and the state key names no device", "ruling R-DRAFT-9")
+		return ""
+	default:
 		c.remark("device_id", "is not a string; the state key names the device", "ruling R-DRAFT-9")
 		return DeviceID(key)
 	}

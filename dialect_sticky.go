@@ -101,7 +101,8 @@ const (
 // stickyContent is the union of what the sticky dialects put into an event.
 type stickyContent struct {
 	problems
-	slot, application, reason    jsonscan.Value
+	slot, application            jsonscan.Value
+	reason, oldReason            jsonscan.Value // leave_reason, disconnect_reason
 	rtcTransports, transports    jsonscan.Value
 	stableKey, unstableKey       jsonscan.Value
 	id, user, device, membership jsonscan.Value
@@ -115,31 +116,41 @@ func (c *stickyContent) read(content jsonscan.Value) {
 	fields := content.Fields()
 	for fields.Next() {
 		v := fields.Value()
-		switch string(fields.Key()) {
-		case "slot_id":
-			if c.slot != nil {
-				c.twice("slot_id")
-			}
-			c.slot = v
-		case "application":
-			if c.application != nil {
-				c.twice("application")
-			}
-			c.application = v
-		case "member":
+		key := fields.Key()
+		if string(key) == "member" {
 			c.readMember(v)
-		case "rtc_transports":
-			c.rtcTransports = v
-		case "transports":
-			c.transports = v
-		case "sticky_key":
-			c.stableKey = v
-		case "msc4354_sticky_key":
-			c.unstableKey = v
-		case "leave_reason", "disconnect_reason":
-			c.reason = v
+			continue
+		}
+		if into := c.place(key); into != nil {
+			if *into != nil {
+				c.twice(string(key))
+			}
+			*into = v
 		}
 	}
+}
+
+// place is where a key's value belongs, nil if the dialects do not use the key.
+func (c *stickyContent) place(key []byte) *jsonscan.Value {
+	switch string(key) {
+	case "slot_id":
+		return &c.slot
+	case "application":
+		return &c.application
+	case "rtc_transports":
+		return &c.rtcTransports
+	case "transports":
+		return &c.transports
+	case "sticky_key":
+		return &c.stableKey
+	case "msc4354_sticky_key":
+		return &c.unstableKey
+	case "leave_reason":
+		return &c.reason
+	case "disconnect_reason":
+		return &c.oldReason
+	}
+	return nil
 }
 
 func (c *stickyContent) readMember(v jsonscan.Value) {
@@ -211,6 +222,9 @@ func (c *stickyContent) key() string {
 		key = c.unstableKey
 	}
 	s, _ := key.Text()
+	if s == "" && key != nil {
+		c.add("sticky_key", "is empty", "MSC4354; "+slotSource)
+	}
 	if c.stableKey.Kind() == jsonscan.String && c.unstableKey.Kind() == jsonscan.String && !c.unstableKey.Is(s) {
 		c.add("sticky_key", "differs from msc4354_sticky_key", stickySource)
 	}
@@ -218,7 +232,7 @@ func (c *stickyContent) key() string {
 }
 
 func (c *stickyContent) leaveReason() string {
-	return (&stateContent{reason: c.reason}).leaveReason()
+	return (&stateContent{reason: either(c.reason, c.oldReason)}).leaveReason()
 }
 
 func (d sticky) Decode(e *Event) Claim {
@@ -283,7 +297,7 @@ func (d sticky) identity(c *stickyContent, e *Event, id, key string) DeviceID {
 		if !c.membership.Is("join") {
 			c.add("member.membership", "is neither join nor leave", slotSource)
 		}
-		if id != key {
+		if id != key && key != "" && id != "" {
 			c.add("sticky_key", "differs from member.id", slotSource)
 		}
 		if e.Device != "" {
@@ -344,6 +358,9 @@ func (d sticky) transports(c *stickyContent, m *told) {
 // strings reads a list of strings; what is none is left out.
 func (p *problems) strings(v jsonscan.Value, field string) []string {
 	list := []string{}
+	if v.Kind() != jsonscan.Array {
+		p.remark(field, "is not a list", slotSource)
+	}
 	elems := v.Elements()
 	for i := 0; elems.Next(); i++ {
 		if i == maxList {
@@ -352,10 +369,15 @@ func (p *problems) strings(v jsonscan.Value, field string) []string {
 		}
 		if b, ok := elems.Value().TextBytes(); ok {
 			list = append(list, intern(b))
+		} else {
+			p.remark(index(field, i), "is not a string", slotSource)
 		}
 	}
 	return list
 }
+
+// maxSlotID is how long a slot id may be that is written, in bytes.
+const maxSlotID = 255
 
 // Encode writes the superset that every reader of the sticky dialects accepts
 // (docs/protocol.md R-STICKY-5); the dialect Slot and the dialect Sticky write
@@ -369,6 +391,9 @@ func (d sticky) Encode(m *Membership, _ RoomVersion) (Outgoing, []Problem) {
 		if need.value == "" {
 			w.problem(need.field, "is not given", stickySource)
 		}
+	}
+	if len(m.TokenSlot()) > maxSlotID {
+		w.problem("slot_id", "is longer than 255 bytes", `MSC4143 "Slots"`)
 	}
 	if m.Lifetime <= 0 || m.Lifetime > maxSticky {
 		w.problem("sticky", "must last more than nothing and at most an hour", "MSC4354")

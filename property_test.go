@@ -57,7 +57,8 @@ func (w *world) event() Event {
 			fmt.Sprintf(`{"m.application":"org.chess","m.call_id":%q%s%s}`, call, focus, life)))
 	case 6:
 		return state(pick(w, TypeSlot, TypeSlotUnstable), pick(w, "m.call#ROOM", "m.call#ROOM", "m.call#room"),
-			pick(w, `{"status":"open","application":{"type":"m.call"}}`, `{"status":"closed"}`, `{"status":"open","application":{"type":"other"}}`))
+			pick(w, `{"status":"open","application":{"type":"m.call"}}`, `{"status":"closed"}`, `{"status":"open","application":{"type":"other"}}`,
+				`{"status":"open","application":{"type":"m.call"},"encryption":{"type":"m.per_member"}}`, `{"status":"open","application":{"type":"m.call"},"encryption":{}}`))
 	case 7:
 		entry := func() string {
 			return fmt.Sprintf(`{"application":"m.call","call_id":%q,"device_id":%q,"expires":%d}`, call, pick(w, "D1", "D2"), 1000*(1+w.IntN(20)))

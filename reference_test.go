@@ -160,6 +160,10 @@ func (r *reference) sessions(now time.Time) string {
 			e.Content = []byte("{}")
 		}
 		offer(decode(e), e, func(*Membership) bool { return true })
+		if (e.Type == TypeSlot || e.Type == TypeSlotUnstable) && !gone[e.ID] && !e.Redacted &&
+			text(e.Content, "status") != "closed" && !opens(e) {
+			invalid = append(invalid, fmt.Sprint(e.ID, false))
+		}
 	}
 	for _, e := range winners(f.sticky, gone) {
 		claim := decode(e.Event)
@@ -248,7 +252,19 @@ func (f *facts) joined(user UserID, opts RoomOptions) bool {
 	return opts.Unknown == UnknownJoined || opts.Unknown == UnknownByFile && !f.anyone
 }
 
-// open is rulings R-SLOT-1 and R-SLOT-2.
+// opens is what MSC4143 "Slots" asks of an open slot.
+func opens(e Event) bool {
+	var c struct {
+		Status      string
+		Application struct{ Type string }
+		Encryption  *struct{ Type string }
+	}
+	_ = json.Unmarshal(e.Content, &c)
+	return c.Status == "open" && strings.HasPrefix(*e.StateKey, c.Application.Type+"#") && c.Application.Type != "" &&
+		(c.Encryption == nil || c.Encryption.Type != "")
+}
+
+// open is rulings R-SLOT-1, R-SLOT-2 and R-SLOT-4.
 func (f *facts) open(m *Membership, policy SlotPolicy, gone map[EventID]bool) bool {
 	if policy == SlotsIgnore {
 		return true
@@ -263,9 +279,8 @@ func (f *facts) open(m *Membership, policy SlotPolicy, gone map[EventID]bool) bo
 			if !ok {
 				continue
 			}
-			var c struct{ Application struct{ Type string } }
-			_ = json.Unmarshal(e.Content, &c)
-			return !gone[e.ID] && text(e.Content, "status") == "open" && c.Application.Type == m.Application.Type
+			return !gone[e.ID] && opens(e) && strings.HasPrefix(*e.StateKey, m.Application.Type+"#") &&
+				(policy != SlotsRequired || !f.secret || strings.Contains(string(e.Content), "encryption"))
 		}
 	}
 	return policy == SlotsIfPresent

@@ -180,6 +180,9 @@ func (f *fold) event(e *Event) {
 	case TypeRoomEncryption:
 		f.remember(e)
 		if !f.secret {
+			for _, s := range f.slots {
+				f.slotChanges(s, e.Origin)
+			}
 			f.secret = true
 			f.touchSticky(e.Origin)
 		}
@@ -330,25 +333,28 @@ func (f *fold) redaction(e *Event) {
 	case c.sticks():
 		f.unstick(c, CauseRedacted, e.Origin)
 	case c.ref.typ == TypeSlot, c.ref.typ == TypeSlotUnstable:
+		delete(f.invalid, c.event)
 		f.slotSays(*c.ref, slotVoice{present: true, at: e.Origin})
 	default:
 		f.clear(c, CauseRedacted, e.Origin)
 	}
 }
 
-// expire ends everything whose time is over, in the order of the ends. A sticky
-// event goes before a state membership of the same end, so that a device
-// that speaks both ways goes on.
+// expire ends everything whose time is over, in the order of the ends; what ends
+// at the same moment ends in one step.
 func (f *fold) expire() {
 	for {
 		at, ok := f.NextExpiry()
 		if !ok || at.After(f.now) {
 			break
 		}
-		if c, ok := f.ends.first(); ok && c.ends.Equal(at) {
+		for c, ok := f.ends.first(); ok && c.ends.Equal(at); c, ok = f.ends.first() {
 			f.unstick(c, CauseStickyEnd, at)
-		} else {
-			s, _ := f.expiry.first()
+		}
+		for s := range f.expiry.all() {
+			if !s.member.Expires.Equal(at) {
+				break
+			}
 			f.touch(s, CauseExpired, at)
 		}
 		f.judgeTouched()

@@ -15,11 +15,13 @@ type slotState struct {
 	stable, unstable slotVoice
 
 	changed bool      // in a step that is not settled
-	was     slotVoice // before it
+	was     slotVoice // before it, as it counted
+	at      time.Time // when the room around it changed
 }
 
 type slotVoice struct {
 	present, open bool
+	encrypted     bool // states how media is encrypted
 	application   string
 	at            time.Time
 }
@@ -31,30 +33,81 @@ func (s *slotState) voice() slotVoice {
 	return s.unstable
 }
 
-// slotEvent folds m.rtc.slot (MSC4143 "Slots"): open only if it says so and
-// its application agrees with the key; anything else is closed.
+// ruling is what the events of a slot mean here. Who goes by the book of MSC4143
+// takes a slot without encryption in an encrypted room for closed; what is
+// deployed does not look (docs/protocol.md R-SLOT-4).
+func (r *Room) ruling(s *slotState) slotVoice {
+	v := s.voice()
+	if r.opts.Slots == SlotsRequired && r.secret && !v.encrypted {
+		v.open = false
+	}
+	return v
+}
+
+// slotEvent folds m.rtc.slot (MSC4143 "Slots"): open only if it says so and is
+// as it has to be; anything else is closed.
 func (f *fold) slotEvent(e *Event) {
 	ref := refOf(e)
 	if old := f.stateAt(ref); old != nil {
 		if old.same(e) {
 			return
 		}
-		delete(f.byEvent, old.event)
+		f.clear(old, CauseGone, e.Origin)
 	}
 	if e.Redacted {
 		f.redacted.add(e.ID)
 	}
-	f.byEvent[e.ID] = f.remember(e)
-	v := slotVoice{present: true, at: e.Origin}
-	status := textField(e.fields(), "status")
-	fields := e.fields()
-	for fields.Next() {
-		if string(fields.Key()) == "application" && fields.Value().Kind() == jsonscan.Object {
-			v.application = textField(fields.Value().Fields(), "type")
+	v, bad := readSlot(e)
+	c := f.remember(e)
+	f.byEvent[e.ID] = c
+	f.claim(c, bad, e.Origin)
+	f.slotSays(ref, v)
+}
+
+const slotsSource = `MSC4143 "Slots"`
+
+// readSlot reads what a slot event says, and what is wrong with it. One that is
+// empty, or closed, needs to say nothing else.
+func readSlot(e *Event) (slotVoice, []Problem) {
+	var status, application, encryption jsonscan.Value
+	empty := true
+	for fields := e.fields(); fields.Next(); empty = false {
+		switch string(fields.Key()) {
+		case "status":
+			status = fields.Value()
+		case "application":
+			application = fields.Value()
+		case "encryption":
+			encryption = fields.Value()
 		}
 	}
-	v.open = status == "open" && v.application != "" && strings.HasPrefix(ref.key, v.application+"#")
-	f.slotSays(ref, v)
+	v := slotVoice{present: true, at: e.Origin, application: typeOf(application), encrypted: typeOf(encryption) != ""}
+	if empty || status.Is("closed") {
+		return v, nil
+	}
+	var p problems
+	if !status.Is("open") {
+		p.add("status", missingOr(status, "is neither open nor closed"), slotsSource)
+	}
+	switch {
+	case v.application == "":
+		p.add("application.type", "is missing", slotsSource)
+	case !strings.HasPrefix(*e.StateKey, v.application+"#"):
+		p.add("state_key", "is not the application's type, one #, and a name", slotsSource)
+	}
+	if encryption != nil && !v.encrypted {
+		p.add("encryption.type", "is missing", slotsSource)
+	}
+	v.open = !p.rejected
+	return v, p.list
+}
+
+// typeOf reads the type of an object, "" if it is none or has none.
+func typeOf(v jsonscan.Value) string {
+	if v.Kind() != jsonscan.Object {
+		return ""
+	}
+	return textField(v.Fields(), "type")
 }
 
 // slotSays lets one of a slot's two events say something else.
@@ -64,10 +117,7 @@ func (f *fold) slotSays(ref stateRef, v slotVoice) {
 		s = &slotState{id: SlotID(ref.key)}
 		f.slots[s.id] = s
 	}
-	if !s.changed {
-		s.changed, s.was = true, s.voice()
-		f.doors = append(f.doors, s)
-	}
+	f.slotChanges(s, time.Time{})
 	if ref.typ == TypeSlot {
 		s.stable = v
 	} else {
@@ -75,18 +125,27 @@ func (f *fold) slotSays(ref stateRef, v slotVoice) {
 	}
 }
 
+// slotChanges notes what a slot meant before it changes.
+func (f *fold) slotChanges(s *slotState, at time.Time) {
+	if !s.changed {
+		s.changed, s.was = true, f.ruling(s)
+		f.doors = append(f.doors, s)
+	}
+	s.at = later(s.at, at)
+}
+
 // settleSlots touches the members that a changed slot rules.
 func (f *fold) settleSlots() {
 	for _, s := range f.doors {
-		s.changed = false
-		was, is := s.was, s.voice()
+		was, is, at := s.was, f.ruling(s), s.at
+		s.changed, s.at = false, time.Time{}
 		if !is.present {
 			delete(f.slots, s.id)
 		}
 		if was.present == is.present && was.open == is.open && was.application == is.application {
 			continue
 		}
-		at := is.at
+		at = later(is.at, at)
 		if !is.present {
 			at = f.now
 		}
@@ -139,6 +198,6 @@ func (r *Room) slotAllows(m *Membership) bool {
 	if s == nil {
 		return r.opts.Slots == SlotsIfPresent
 	}
-	v := s.voice()
+	v := r.ruling(s)
 	return v.open && v.application == m.Application.Type
 }

@@ -78,7 +78,9 @@ type SnapshotState struct {
 
 // SnapshotSlot is what a slot event says, or what its redaction made of it.
 type SnapshotSlot struct {
-	Open        bool         `json:"open,omitempty"`
+	Open bool `json:"open,omitempty"`
+	// Encrypted: it states how media is encrypted.
+	Encrypted   bool         `json:"encrypted,omitempty"`
 	Application string       `json:"application,omitempty"`
 	At          SnapshotTime `json:"at_ts,omitzero"`
 }
@@ -199,7 +201,7 @@ func (r *Room) stateSnapshot(c *cell) SnapshotState {
 		if c.ref.typ == TypeSlot {
 			v = r.slots[SlotID(c.ref.key)].stable
 		}
-		s.Slot = &SnapshotSlot{Open: v.open, Application: v.application, At: SnapshotTime{v.at}}
+		s.Slot = &SnapshotSlot{Open: v.open, Encrypted: v.encrypted, Application: v.application, At: SnapshotTime{v.at}}
 	}
 	return s
 }

@@ -120,8 +120,11 @@ func (f *resume) readState(s *Snapshot) error {
 		case slot != (from.Slot != nil):
 			return damaged("a slot without its event, or the other way round")
 		case slot:
-			f.byEvent[e.ID] = f.stand(&e, nil, from.Size)
-			f.slotSays(ref, slotVoice{true, from.Slot.Open, from.Slot.Application, from.Slot.At.Time})
+			c := f.stand(&e, nil, from.Size)
+			f.byEvent[e.ID] = c
+			f.claim(c, slices.Clone(from.Problems), e.Origin)
+			f.seen(&from.SnapshotEvent)
+			f.slotSays(ref, slotVoice{true, from.Slot.Open, from.Slot.Encrypted, from.Slot.Application, from.Slot.At.Time})
 		case from.Type == TypeRoomMember:
 			f.stand(&e, nil, from.Size)
 			p := f.person(UserID(from.Key))

@@ -157,7 +157,9 @@ func TestMSC4143Musts(t *testing.T) {
 		no session`,
 	}, {
 		"Encryption: member events MUST be encrypted in an encrypted room, else left",
-		openSlot + `state m.room.encryption [] @mod:x {"algorithm":"m.megolm.v1.aes-sha2"}
+		`policy required
+		state m.rtc.slot m.call#ROOM @mod:x {"status":"open","application":{"type":"m.call"},"encryption":{"type":"m.per_member"}}
+		state m.room.encryption [] @mod:x {"algorithm":"m.megolm.v1.aes-sha2"}
 		sticky 1h @a:x ` + join + `device B sticky 1h @b:x ` + join + `sessions`,
 		opened + `0s session m.call#ROOM starts
 		0s @b:x/B joins m.call#ROOM (slot)

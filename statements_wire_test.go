@@ -90,6 +90,7 @@ func TestDeployed(t *testing.T) {
 		0s @a:x/A joins m.call#ROOM (call)
 		0s @b:x/B joins m.call#ROOM (draft)
 		0s @c:x/C joins m.call#ROOM (sticky)
+		1s event $4 of @mod:x; status: is missing
 		1s slot m.call#ROOM closes
 		1s @c:x/C leaves m.call#ROOM: slot_closed
 		m.call#ROOM m.call since 0s: 2 users, 2 devices, intent ""
