@@ -141,6 +141,9 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		}
 	}
 	doc := newDocument(o.rounds)
+	if doc.Peer, err = r.peerVersion(ctx); err != nil {
+		return err
+	}
 	if o.pin {
 		undo, err := pin()
 		if err != nil {

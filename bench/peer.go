@@ -31,7 +31,7 @@ const (
 )
 
 // errNoNode says how to get what is missing.
-var errNoNode = fmt.Errorf(`the peer needs npm, and Node %d or later: "apt-get install npm" (or nodejs.org) brings npm; if that Node is older, a newer one is installed beside the peer. Our side alone: go test -bench . ./bench`, minNode)
+var errNoNode = fmt.Errorf(`the peer needs npm, and Node %d or later: "apt-get install npm" or nodejs.org brings npm; if that Node is older, a newer one is installed beside the peer. Our side alone: go test -bench . ./bench`, minNode)
 
 // installPeer installs the peer into the user's cache, once for each version of
 // it, and returns the command that runs it. node is the Node to take; "" looks
@@ -54,7 +54,6 @@ func installPeer(ctx context.Context, node string, progress io.Writer) ([]string
 	}
 	home := filepath.Join(cache, "matrixrtc", "bench-peer-"+hash)
 	if _, err := os.Stat(home); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(progress, "installing the peer into", home)
 		if err := npmInstall(ctx, home, node == "", progress); err != nil {
 			return nil, err
 		}
@@ -106,6 +105,7 @@ func npmInstall(ctx context.Context, home string, withNode bool, progress io.Wri
 	if err != nil {
 		return errNoNode
 	}
+	fmt.Fprintln(progress, "installing the peer into", home)
 	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
 		return err
 	}

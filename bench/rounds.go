@@ -2,18 +2,15 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -40,7 +37,6 @@ type measured struct {
 	perOp   float64  // nanoseconds of processor time
 	members []int    // after each operation
 	events  []string // of the members, sorted
-	runtime string
 }
 
 // side measures one side in a process of its own.
@@ -102,7 +98,7 @@ func (r *runner) run(ctx context.Context, trials []trial, doc *document) error {
 	for round := range r.rounds {
 		for _, t := range trials {
 			fmt.Fprintf(r.progress, "round %d of %d: %s\n", round+1, r.rounds, t.rows[0].name())
-			if err := t.round(ctx, doc); err != nil {
+			if err := t.round(ctx); err != nil {
 				return err
 			}
 		}
@@ -116,7 +112,7 @@ func (r *runner) run(ctx context.Context, trials []trial, doc *document) error {
 	return nil
 }
 
-func (t *trial) round(ctx context.Context, doc *document) error {
+func (t *trial) round(ctx context.Context) error {
 	all := make([]measured, len(t.rows))
 	for i, side := range t.ours {
 		var err error
@@ -139,7 +135,6 @@ func (t *trial) round(ctx context.Context, doc *document) error {
 		}
 		w.Ours.Samples = append(w.Ours.Samples, m.perOp)
 		w.Peer.Samples = append(w.Peer.Samples, peer.perOp)
-		doc.Ours, doc.Peer = cmp.Or(doc.Ours, m.runtime), cmp.Or(doc.Peer, peer.runtime)
 	}
 	return nil
 }
@@ -223,75 +218,7 @@ func (r *runner) work(ctx context.Context, peer bool, op string, paths ...string
 	if o.Ops < 1 || o.CPU < 1 {
 		return measured{}, fmt.Errorf("%q measured nothing", args)
 	}
-	return measured{perOp: float64(o.CPU) / float64(o.Ops), members: o.Members, runtime: o.Runtime}, nil
+	return measured{perOp: float64(o.CPU) / float64(o.Ops), members: o.Members}, nil
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
-// sessions measures a process from its start to its end, which computes the
-// sessions of a file and prints them as JSON.
-func (r *runner) sessions(peer bool, s shape) side {
-	return func(ctx context.Context) (measured, error) {
-		path, err := r.files.path(s)
-		if err != nil {
-			return measured{}, err
-		}
-		at := strconv.Itoa(atMillis)
-		args := []string{r.program, "sessions", path, "--json", "--at", at}
-		if peer {
-			args = append(slices.Clone(r.peer), "0", "0", "sessions", path, at)
-		}
-		out, err := os.Create(filepath.Join(r.files.tmp, "sessions.json"))
-		if err != nil {
-			return measured{}, err
-		}
-		defer out.Close()
-		cpu, err := start(ctx, out, args)
-		if err != nil {
-			return measured{}, err
-		}
-		events, err := membersOf(out.Name())
-		if err != nil {
-			return measured{}, fmt.Errorf("%q: %w", args, err)
-		}
-		return measured{perOp: float64(cpu), members: []int{len(events)}, events: events}, nil
-	}
-}
-
-// start runs a command to its end and returns the processor time it took.
-func start(ctx context.Context, stdout io.Writer, args []string) (time.Duration, error) {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	var stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%q: %w\n%s", args, err, strings.TrimSpace(stderr.String()))
-	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
-}
-
-// membersOf reads the events of all members from the document of
-// matrixrtc sessions --json, sorted.
-func membersOf(path string) ([]string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var doc struct {
-		Sessions []struct {
-			Members []struct {
-				Event string `json:"event_id"`
-			} `json:"members"`
-		} `json:"sessions"`
-	}
-	if err := json.Unmarshal(text, &doc); err != nil {
-		return nil, err
-	}
-	var events []string
-	for _, s := range doc.Sessions {
-		for _, m := range s.Members {
-			events = append(events, m.Event)
-		}
-	}
-	slices.Sort(events)
-	return events, nil
-}

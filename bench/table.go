@@ -22,7 +22,7 @@ type document struct {
 }
 
 func newDocument(rounds int) *document {
-	return &document{At: time.Now().UTC(), System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Rounds: rounds}
+	return &document{At: time.Now().UTC(), System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Ours: runtime.Version(), Rounds: rounds}
 }
 
 // row is one line of the table.
