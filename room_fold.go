@@ -59,9 +59,10 @@ func (f *fold) at(t time.Time) Moment { return Moment{At: t, Seen: f.now} }
 // it is in, so that the order of the list does not matter.
 func (f *fold) whole(b Batch, done map[stateRef]bool) {
 	f.inOne(func() {
-		if b.Complete {
+		if b.Complete && len(f.people)+len(f.state) > 0 {
 			f.dropAbsent(b)
-			f.grow(len(b.State), len(b.Sticky))
+		} else {
+			f.grow(b)
 		}
 		for i := range b.State {
 			e := &b.State[i]
@@ -74,15 +75,30 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 }
 
 // grow makes space in an empty room for what is about to come.
-func (f *fold) grow(state, sticky int) {
-	if len(f.state) > 0 || len(f.people) > 0 {
+func (f *fold) grow(b Batch) {
+	if len(f.people)+len(f.state) > 0 {
 		return
 	}
-	f.people = make(map[UserID]*person, max(state, sticky))
-	f.byEvent = make(map[EventID]*cell, max(state, sticky))
-	if sticky > 0 {
-		f.sticky = make(map[stickyRef]*stickyGroup, sticky)
+	types := map[string]int{}
+	for i, run := 0, 0; i < len(b.State); i++ { // events of a type often stand together
+		if run++; i+1 == len(b.State) || b.State[i+1].Type != b.State[i].Type {
+			types[b.State[i].Type] += run
+			run = 0
+		}
 	}
+	says := len(b.State) - types[TypeRoomMember]
+	f.growTo(max(types[TypeRoomMember], says, len(b.Sticky)), says, len(b.Sticky))
+	for _, typ := range []string{TypeCallMember, TypeMember, TypeMemberUnstable} {
+		if n := types[typ]; n > 0 {
+			f.state[typ] = make(map[string]*cell, n)
+		}
+	}
+}
+
+func (f *fold) growTo(people, says, sticky int) {
+	f.people = make(map[UserID]*person, people)
+	f.byEvent = make(map[EventID]*cell, says+sticky)
+	f.sticky = make(map[stickyRef]*stickyGroup, sticky)
 }
 
 // inOne runs a step whose inner order means nothing.
@@ -399,22 +415,45 @@ func (f *fold) judgeTouched() {
 		f.release(t.seat)
 	}
 	f.touched, f.verdicts = f.touched[:0], verdicts
-	if len(verdicts) > 1 {
-		slices.SortFunc(verdicts, compareVerdicts)
-	}
 	f.changes = slices.Grow(f.changes, len(verdicts))
-	for _, v := range verdicts {
-		f.carryOut(v)
+	if len(verdicts) == 1 {
+		f.carryOut(&verdicts[0])
+	} else {
+		for _, i := range inOrder(verdicts) {
+			f.carryOut(&verdicts[i])
+		}
 	}
 	f.tellFocus()
 }
 
-func compareVerdicts(a, b verdict) int {
-	if c := cmp.Compare(a.rank(), b.rank()); c != 0 {
-		return c
+// inOrder is the order in which verdicts are carried out: first who leaves, then
+// by slot and total order.
+func inOrder(verdicts []verdict) []int {
+	type place struct {
+		rank, i int
+		ms      int64 // decides nearly always
 	}
-	if a.seat.session != b.seat.session {
-		return cmp.Compare(a.seat.session.slot, b.seat.session.slot)
+	places := make([]place, len(verdicts))
+	for i := range verdicts {
+		v := &verdicts[i]
+		places[i] = place{v.rank(), i, v.subject().Created.UnixMilli()}
 	}
-	return compareMembers(a.subject(), b.subject())
+	slices.SortFunc(places, func(a, b place) int {
+		if a.rank != b.rank {
+			return cmp.Compare(a.rank, b.rank)
+		}
+		v, w := &verdicts[a.i], &verdicts[b.i]
+		if v.seat.session != w.seat.session {
+			return cmp.Compare(v.seat.session.slot, w.seat.session.slot)
+		}
+		if a.ms != b.ms {
+			return cmp.Compare(a.ms, b.ms)
+		}
+		return compareMembers(v.subject(), w.subject())
+	})
+	order := make([]int, len(places))
+	for i, p := range places {
+		order[i] = p.i
+	}
+	return order
 }

@@ -174,14 +174,14 @@ type verdict struct {
 	began         time.Time // when after began
 }
 
-func (v verdict) rank() int {
+func (v *verdict) rank() int {
 	if v.after.Membership == nil {
 		return 0
 	}
 	return 1
 }
 
-func (v verdict) subject() *Membership {
+func (v *verdict) subject() *Membership {
 	if v.after.Membership != nil {
 		return v.after.Membership
 	}
@@ -269,7 +269,7 @@ func rejoined(before, after *Membership) bool {
 }
 
 // carryOut makes a verdict true and emits its changes.
-func (f *fold) carryOut(v verdict) {
+func (f *fold) carryOut(v *verdict) {
 	s := v.seat.session
 	key := SessionKey{f.id, s.slot}
 	f.mind(s)

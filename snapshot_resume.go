@@ -101,7 +101,7 @@ func (f *resume) seen(e *SnapshotEvent) {
 }
 
 func (f *resume) readState(s *Snapshot) error {
-	f.grow(len(s.State), len(s.Sticky))
+	f.growTo(len(s.State)+len(s.Sticky), len(s.State), len(s.Sticky))
 	for i := range s.State {
 		from := &s.State[i]
 		ref := stateRef{from.Type, from.Key}
