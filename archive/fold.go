@@ -1,0 +1,300 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+)
+
+// foldVersion changes whenever matrixrtc.History comes to other sessions from
+// the same records: then what is cached is computed anew.
+const foldVersion = 1
+
+// reach is how far apart things may be and yet belong together, in
+// milliseconds: beyond it a slot is idle.
+func (a *Archive) reach() int64 {
+	wait := func(d time.Duration) time.Duration { // as HistoryOptions has it
+		if d == 0 {
+			d = 10 * time.Second
+		}
+		return max(d, 0)
+	}
+	o := &a.opts.History
+	return (max(o.Gap, 0) + wait(o.Blip) + wait(o.Late) + time.Second).Milliseconds()
+}
+
+// sameOptions marks everything if the sessions in the file were computed in
+// another way than they would be now.
+func (t *tx) sameOptions() error {
+	o := &t.a.opts.History
+	names := []matrixrtc.DialectName{}
+	for _, d := range o.Dialects {
+		names = append(names, d.Name())
+	}
+	now := fmt.Sprintf("fold %d, dialects %q, slots %d, unknown %d, gap %v, blip %v, late %v",
+		foldVersion, names, o.Slots, o.Unknown, o.Gap, o.Blip, o.Late)
+	var then string
+	if _, err := t.one("SELECT value FROM meta WHERE name='fold'", nil, &then); err != nil || then == now {
+		return err
+	}
+	var rooms []int64
+	err := t.each("SELECT id FROM rooms", nil, func(scan func(...any) error) error {
+		rooms = append(rooms, 0)
+		return scan(&rooms[len(rooms)-1])
+	})
+	for _, room := range rooms {
+		if err == nil {
+			err = t.markWhole(room)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('fold', ?)", now)
+}
+
+// fold brings the sessions of a room up to date. What is over is kept; what
+// runs is returned.
+func (t *tx) fold(ctx context.Context, room int64, name matrixrtc.RoomID, now time.Time) (running []matrixrtc.PastSession, err error) {
+	f := &folder{tx: t, ctx: ctx, room: room, name: name, now: now}
+	whole, err := t.isWhole(room)
+	if err != nil {
+		return nil, err
+	}
+	if whole {
+		err = f.whole()
+	} else {
+		err = f.windows()
+	}
+	return f.running, err
+}
+
+// folder is one bringing up to date.
+type folder struct {
+	*tx
+	ctx     context.Context
+	room    int64
+	name    matrixrtc.RoomID
+	now     time.Time
+	running []matrixrtc.PastSession
+}
+
+// whole folds all records of the room, as a stream.
+func (f *folder) whole() error {
+	if err := f.exec("DELETE FROM sessions WHERE room=?", f.room); err != nil {
+		return err
+	}
+	if err := f.exec("DELETE FROM dirty WHERE room=?", f.room); err != nil {
+		return err
+	}
+	f.tx.whole[f.room] = false
+	h := matrixrtc.NewHistory(&f.a.opts.History)
+	last, skewed := map[int64]int64{}, map[int64]bool{} // times, by chain
+	err := f.each("SELECT "+columns+" FROM records WHERE room=? ORDER BY ord", []any{f.room}, func(scan func(...any) error) error {
+		s, err := f.scan(f.name, scan)
+		if err != nil {
+			return err
+		}
+		if before, ok := last[s.chain.id]; ok && before > s.Time {
+			skewed[s.chain.id] = true
+		}
+		last[s.chain.id] = s.Time
+		return f.keep(f.feed(h, s))
+	})
+	if err != nil {
+		return err
+	}
+	for id := range skewed {
+		if err := f.exec("UPDATE chains SET skew=1 WHERE id=?", id); err != nil {
+			return err
+		}
+	}
+	return f.keep(h.Close(f.now), nil)
+}
+
+// feed adds one record to the fold.
+func (f *folder) feed(h *matrixrtc.History, s *stored) ([]matrixrtc.PastSession, error) {
+	f.a.work.records++
+	if f.a.work.records%1024 == 0 && f.ctx.Err() != nil {
+		return nil, context.Cause(f.ctx)
+	}
+	return h.Add(&s.Record), nil
+}
+
+// keep writes sessions that are over, and marks those that run.
+func (f *folder) keep(list []matrixrtc.PastSession, err error) error {
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		s := &list[i]
+		slot, err := f.slot(f.room, s.Key.Slot)
+		if err != nil {
+			return err
+		}
+		start := s.Start.UnixMilli()
+		if s.Ongoing() {
+			f.running = append(f.running, *s)
+			if err := f.exec("INSERT OR REPLACE INTO dirty (room, slot, lo, hi, running) VALUES (?, ?, ?, ?, 1)",
+				f.room, slot, start, lastTime); err != nil {
+				return err
+			}
+			continue
+		}
+		f.a.work.sessions++
+		if err := f.exec("INSERT INTO sessions (room, slot, start, end, body) VALUES (?, ?, ?, ?, ?)",
+			f.room, slot, start, s.End.UnixMilli(), appendSession(nil, s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// windows folds what is marked, slot by slot, between moments at which the slot
+// was idle.
+func (f *folder) windows() error {
+	marked := map[slotID][]window{}
+	var order []slotID
+	err := f.each("SELECT slot, lo, hi FROM dirty WHERE room=? ORDER BY slot, lo", []any{f.room}, func(scan func(...any) error) error {
+		var slot slotID
+		var w window
+		err := scan(&slot, &w.lo, &w.hi)
+		if len(marked[slot]) == 0 {
+			order = append(order, slot)
+		}
+		marked[slot] = append(marked[slot], w)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.exec("DELETE FROM dirty WHERE room=?", f.room); err != nil {
+		return err
+	}
+	for _, slot := range order {
+		done := window{lastTime, firstTime} // folded already
+		for _, w := range marked[slot] {
+			if w.lo > done.lo && w.hi < done.hi {
+				continue
+			}
+			if done, err = f.window(slot, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// window folds a slot anew around a window, and returns the span between two
+// idle moments, ends excluded, that has been folded.
+func (f *folder) window(slot slotID, w window) (idle window, err error) {
+	f.a.work.windows++
+	for {
+		if idle, err = f.idle(slot, &w); err != nil {
+			return idle, err
+		}
+		records, err := f.involved(slot, idle)
+		if err != nil {
+			return idle, err
+		}
+		list, wider, err := f.sessions(slot, idle, w, records)
+		if err != nil {
+			return idle, err
+		}
+		if wider != w {
+			w = wider
+			continue
+		}
+		if err := f.exec("DELETE FROM sessions WHERE slot=? AND start>? AND start<?", slot, idle.lo, idle.hi); err != nil {
+			return idle, err
+		}
+		return idle, f.keep(list, nil)
+	}
+}
+
+// sessions folds records. It returns the sessions of the slot within the idle
+// span, and a wider window if one of them belongs together with what is beyond.
+func (f *folder) sessions(slot slotID, idle, w window, records run) (list []matrixrtc.PastSession, wider window, err error) {
+	var name string
+	if _, err := f.one("SELECT name FROM slots WHERE id=?", []any{slot}, &name); err != nil {
+		return nil, w, err
+	}
+	h := matrixrtc.NewHistory(&f.a.opts.History)
+	var all []matrixrtc.PastSession
+	for _, s := range records {
+		over, err := f.feed(h, s)
+		if err != nil {
+			return nil, w, err
+		}
+		all = append(all, over...)
+	}
+	all = append(all, h.Close(f.now)...)
+	reach := f.a.reach()
+	for i := range all {
+		s := &all[i]
+		start, end := s.Start.UnixMilli(), int64(lastTime)
+		if !s.Ongoing() {
+			end = s.End.UnixMilli()
+		}
+		if s.Key.Slot != matrixrtc.SlotID(name) || end <= idle.lo || start >= idle.hi {
+			continue
+		}
+		if idle.lo != firstTime && start <= idle.lo+reach {
+			w.lo = min(w.lo, idle.lo)
+		}
+		if idle.hi != lastTime && end >= idle.hi-reach {
+			w.hi = max(w.hi, idle.hi)
+		}
+		list = append(list, *s)
+	}
+	return list, w, nil
+}
+
+// idle widens a window to whole sessions, as they are now, and returns the end
+// of the last one before and the start of the first one after.
+func (f *folder) idle(slot slotID, w *window) (idle window, err error) {
+	reach := f.a.reach()
+	for idle = (window{firstTime, lastTime}); ; {
+		was := *w
+		var start, end int64
+		found, err := f.one("SELECT start, end FROM sessions WHERE slot=? AND start<=? ORDER BY start DESC LIMIT 1",
+			[]any{slot, w.lo}, &start, &end)
+		if err != nil {
+			return idle, err
+		}
+		if idle.lo = firstTime; found {
+			if end >= w.lo-reach {
+				w.lo, w.hi = min(w.lo, start), max(w.hi, end)
+				if start == was.lo { // look at the one before
+					w.lo--
+				}
+			} else {
+				idle.lo = end
+			}
+		}
+		far := w.hi
+		if far < lastTime-reach {
+			far += reach
+		}
+		found, err = f.one("SELECT start, end FROM sessions WHERE slot=? AND start>? AND start<=? ORDER BY start DESC LIMIT 1",
+			[]any{slot, w.lo, far}, &start, &end)
+		if err != nil {
+			return idle, err
+		}
+		if found && end > w.hi {
+			w.hi = end
+		}
+		if found && start > w.hi {
+			w.hi = start
+		}
+		if *w != was {
+			continue
+		}
+		if found, err = f.one("SELECT start FROM sessions WHERE slot=? AND start>? ORDER BY start LIMIT 1", []any{slot, far}, &idle.hi); !found {
+			idle.hi = lastTime
+		}
+		return idle, err
+	}
+}
