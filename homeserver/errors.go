@@ -2,6 +2,7 @@ package homeserver
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -17,6 +18,10 @@ type sentinel struct {
 }
 
 func (e *sentinel) Error() string { return e.text }
+
+// Is lets those who do not know this package ask errors.Is(err, fs.ErrNotExist)
+// of a single event.
+func (e *sentinel) Is(target error) bool { return target == fs.ErrNotExist && e == ErrEventUnknown }
 
 // Final reports whether trying again as is will not help.
 func (e *sentinel) Final() bool { return e.final }
@@ -35,7 +40,8 @@ var (
 	ErrNotJoined error = &sentinel{"not joined to the room", true}
 	// ErrRoomUnknown: no such room or alias.
 	ErrRoomUnknown error = &sentinel{"no such room", true}
-	// ErrEventUnknown: no such event, or none that this user may see.
+	// ErrEventUnknown: no such event, or none that this user may see. It is an
+	// fs.ErrNotExist.
 	ErrEventUnknown error = &sentinel{"no such event, or none that this user may see", true}
 	// ErrUnsupported: the homeserver does not have this feature.
 	ErrUnsupported error = &sentinel{"the homeserver does not support this", true}

@@ -33,9 +33,8 @@ func HistoryTypes() []string {
 		matrixrtc.TypeMember, matrixrtc.TypeMemberUnstable, matrixrtc.TypeCallMember, matrixrtc.TypeFamedlyMember,
 		matrixrtc.TypeSlot, matrixrtc.TypeSlotUnstable,
 		matrixrtc.TypeRoomMember, matrixrtc.TypeRoomRedaction, matrixrtc.TypeRoomEncryption, matrixrtc.TypeRoomCreate,
-		"m.rtc.notification", "org.matrix.msc4075.rtc.notification",
-		"m.call.notify", "org.matrix.msc4075.call.notify",
-		"m.rtc.decline", "org.matrix.msc4310.rtc.decline",
+		matrixrtc.TypeNotification, matrixrtc.TypeNotificationUnstable, matrixrtc.TypeNotify, matrixrtc.TypeNotifyUnstable,
+		matrixrtc.TypeDecline, matrixrtc.TypeDeclineUnstable,
 	}
 }
 

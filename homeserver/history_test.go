@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -197,6 +198,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			return status, `{"errcode":"M_FORBIDDEN","error":"secret-access-1"}`
 		}
 		if _, err := f.client(nil).Event(t.Context(), room1, "$3"); !errors.Is(err, homeserver.ErrEventUnknown) ||
+			!errors.Is(err, fs.ErrNotExist) || errors.Is(homeserver.ErrForbidden, fs.ErrNotExist) ||
 			strings.Contains(fmt.Sprint(err), "secret-") {
 			t.Errorf("HTTP %d: %v", status, err)
 		}
