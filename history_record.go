@@ -1,10 +1,6 @@
 package matrixrtc
 
-import (
-	"time"
-
-	"github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
-)
+import "time"
 
 // RecordKind says what a Record is about.
 type RecordKind uint8
@@ -114,111 +110,38 @@ type RecordClaim struct {
 
 // RecordOf makes the record of an event; dialects is as in RoomOptions, nil for
 // all. The kind is RecordNone if history does not need the event. The record
-// shares nothing with the event but strings.
+// shares nothing with the event.
 func RecordOf(e *Event, dialects []Dialect) Record {
-	r := Record{
-		Room: e.Room, Event: e.ID, Type: e.Type, Sender: e.Sender, Time: e.Origin.UnixMilli(),
-		Encrypted: e.Encrypted, Redacted: e.Redacted,
-	}
-	if e.StateKey != nil {
-		r.Key = *e.StateKey
-		recordState(&r, e, dialects)
-	} else {
-		recordMessage(&r, e, dialects)
-	}
-	if r.Kind == RecordNone {
-		return Record{}
-	}
-	return r
+	var f fact
+	p := planOf(dialects)
+	f.fromEvent(e, &p)
+	f.readBefore(&p)
+	return f.record()
 }
 
-func dialectFor(e *Event, dialects []Dialect) Dialect {
-	if dialects == nil {
-		dialects = DefaultDialects()
+// ParseRecord is RecordOf of an event in client format. Its errors are those of
+// ParseEvent; room is as there. It also learns when the event was redacted,
+// which an Event does not say.
+func ParseRecord(raw []byte, room RoomID, dialects []Dialect) (Record, error) {
+	var f fact
+	p := planOf(dialects)
+	if !f.readJSON(raw, room, &p) {
+		return strangeRecord(raw, room, dialects)
 	}
-	for _, d := range dialects {
-		if d.Reads(e) {
-			return d
-		}
-	}
-	return nil
+	f.readBefore(&p)
+	return f.record(), nil
 }
 
-func recordState(r *Record, e *Event, dialects []Dialect) {
-	switch e.Type {
-	case TypeRoomMember:
-		r.Kind, r.Joined = RecordPresence, textField(e.fields(), "membership") == "join"
-	case TypeRoomEncryption:
-		r.Kind = RecordEncryption
-	case TypeRoomCreate:
-		r.Kind, r.Version = RecordCreate, RoomVersion(textField(e.fields(), "room_version"))
-	case TypeSlot, TypeSlotUnstable:
-		r.Kind = RecordSlot
-		status := textField(e.fields(), "status")
-		fields := e.fields()
-		for fields.Next() {
-			if string(fields.Key()) == "application" && fields.Value().Kind() == jsonscan.Object {
-				r.Application = textField(fields.Value().Fields(), "type")
-			}
-		}
-		r.Open = status == "open"
-	case TypeCallMember, TypeMember, TypeMemberUnstable, TypeFamedlyMember:
-		r.Kind, r.Replaces, r.Previous = RecordMember, e.Replaces, e.PrevContent != nil
-		r.claim(dialectFor(e, dialects), e)
-		if r.Previous {
-			before := *e
-			before.Content, before.checked = e.PrevContent, nil
-			p := Record{}
-			p.claim(dialectFor(&before, dialects), &before)
-			r.PreviousClaims = p.Claims
-		}
-	default:
-		if d := dialectFor(e, dialects); d != nil {
-			r.Kind = RecordMember
-			r.claim(d, e)
-		}
+// strangeRecord reads what readJSON did not.
+func strangeRecord(raw []byte, room RoomID, dialects []Dialect) (Record, error) {
+	e, err := ParseEvent(raw, room)
+	if err != nil {
+		return Record{}, err
 	}
+	return RecordOf(&e, dialects), nil
 }
 
-// claim fills in what a dialect reads.
-func (r *Record) claim(d Dialect, e *Event) {
-	if d == nil {
-		return
-	}
-	r.Read = true
-	claim := d.Decode(e)
-	r.Invalid = len(claim.Members) == 0 && len(claim.Problems) > 0
-	for _, m := range claim.Members {
-		r.Claims = append(r.Claims, RecordClaim{
-			Dialect: m.Dialect, Slot: m.Slot, LiteralSlot: m.LiteralSlot, Application: m.Application.Type,
-			CallID: m.CallID, HasCallID: m.HasCallID, Device: m.Device, Member: m.Member,
-			Created: m.Created.UnixMilli(), CreatedStated: m.CreatedStated, Expires: m.Expires.UnixMilli(),
-		})
-	}
-}
-
-func recordMessage(r *Record, e *Event, dialects []Dialect) {
-	switch e.Type {
-	case TypeRoomRedaction:
-		r.Kind, r.Target = RecordRedaction, e.Redacts
-		if r.Target == "" {
-			r.Kind = RecordNone
-		}
-	default:
-		if e.Sticky == 0 {
-			return
-		}
-		d := dialectFor(e, dialects)
-		if d == nil {
-			return
-		}
-		r.Kind, r.Sticky = RecordSticky, e.Sticky.Milliseconds()
-		r.claim(d, e)
-		for i := range r.Claims {
-			r.Claims[i].Expires = r.Time + r.Sticky
-		}
-	}
-}
+func timeOf(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
 // At is when the event happened by the clock of its server.
-func (r *Record) At() time.Time { return time.UnixMilli(r.Time).UTC() }
+func (r *Record) At() time.Time { return timeOf(r.Time) }

@@ -1,0 +1,246 @@
+package matrixrtc
+
+import "slices"
+
+// pastCell is what one event says: a state event that stands, or a sticky event
+// that has not ended.
+type pastCell struct {
+	key     string // in pastRoom.cells
+	event   []byte
+	before  []byte // the event that it replaced
+	origin  int64
+	cands   []*pastCand
+	one     [1]*pastCand
+	secret  bool // came encrypted
+	gone    bool // redacted
+	invalid bool // states nothing because it is not valid
+
+	group  *pastGroup  // of a sticky event, else nil
+	sender *pastPerson // of a sticky event
+	ends   int64       // of its stickiness
+}
+
+// pastCand is a membership that may come to sit on a seat.
+type pastCand struct {
+	serial           uint64
+	cell             *pastCell
+	seat             *pastSeat
+	owner            *pastPerson
+	dialect          DialectName
+	member           string
+	literal          SlotID // of a sticky dialect
+	application      string // of a sticky dialect
+	created, expires int64
+	stated           bool  // created is the event's created_ts
+	endCause         Cause // of the end by the clock
+	placed           bool
+	mine             int // index in the owner's claims
+}
+
+// pastGroup holds the events of one sticky key, as stickyGroup does.
+type pastGroup struct {
+	key   string
+	cells []*pastCell // ascending: the last one wins
+}
+
+func (g *pastGroup) winner() *pastCell {
+	if len(g.cells) == 0 {
+		return nil
+	}
+	return g.cells[len(g.cells)-1]
+}
+
+// member folds a state event of a membership dialect in.
+func (h *History) member(r *pastRoom, f *fact) {
+	key := h.stateKey(f)
+	old := r.cells[string(key)]
+	if at, ok := r.redacted.at[string(f.event)]; ok {
+		f.redact(at)
+	}
+	switch {
+	case old == nil && !f.read:
+		return
+	case old != nil && string(old.event) == string(f.event) && len(f.event) > 0:
+		h.again(r, old, f)
+		return
+	}
+	cause := CauseLeave
+	switch {
+	case f.redacted:
+		cause = CauseRedacted
+	case old != nil && len(old.cands) > 0 && old.cands[0].owner.id != string(f.sender):
+		cause = CauseOverwritten
+	case len(f.claims) > 0:
+		cause = CauseSwitch
+	case f.invalid:
+		cause = CauseInvalid
+	}
+	if old != nil {
+		h.clear(r, old, cause, f.ts)
+	} else if len(f.claims) == 0 {
+		return
+	}
+	c := old
+	if c == nil {
+		c = h.free.cell()
+		c.key = string(key)
+		r.put(c)
+		h.wake(r)
+	}
+	c.before, c.event = c.event, append(c.before[:0], f.event...)
+	c.origin, c.secret, c.gone, c.invalid = f.ts, f.encrypted, f.redacted, f.invalid
+	h.current = c
+	h.state(r, c, f, f.ts)
+}
+
+// redact makes the fact that of a redacted event.
+func (f *fact) redact(at int64) {
+	f.redacted, f.redactedAt = true, at
+	f.claims, f.invalid = f.claims[:0], false
+}
+
+// again folds in an event that the cell holds already: it may come back
+// redacted.
+func (h *History) again(r *pastRoom, c *pastCell, f *fact) {
+	if c.gone || !f.redacted && (len(f.claims) > 0 || len(c.cands) == 0) {
+		return
+	}
+	at := f.redactedAt
+	if at == 0 {
+		at = max(r.newest, f.ts)
+	}
+	h.redact(r, c, at)
+}
+
+// stateKey writes the key of a state event into the scratch.
+func (h *History) stateKey(f *fact) []byte {
+	h.key = appendType(h.key[:0], f.typ)
+	h.key = append(h.key, f.key...)
+	return h.key
+}
+
+// appendType shortens the types that are common.
+func appendType(b, typ []byte) []byte {
+	switch string(typ) {
+	case TypeCallMember:
+		return append(b, 'c')
+	case TypeMember:
+		return append(b, 'm')
+	case TypeMemberUnstable:
+		return append(b, 'u')
+	}
+	return append(append(append(b, '='), typ...), 0)
+}
+
+func (r *pastRoom) put(c *pastCell) {
+	if r.cells == nil {
+		r.cells = map[string]*pastCell{}
+	}
+	r.cells[c.key] = c
+}
+
+// clear takes away what a cell says, and forgets it unless the event is sticky.
+func (h *History) clear(r *pastRoom, c *pastCell, cause Cause, at int64) {
+	for _, k := range c.cands {
+		if k.placed {
+			h.settle(r, k.seat, at)
+			h.revive(k, at)
+			h.unplace(k, cause, at)
+		}
+		if c.group == nil {
+			h.drop(k)
+		}
+	}
+	if c.group == nil {
+		c.cands = c.one[:0]
+	}
+}
+
+// state makes the candidates of what a fact claims and places them.
+func (h *History) state(r *pastRoom, c *pastCell, f *fact, at int64) {
+	for i := range f.claims {
+		k := h.candidate(r, c, f, &f.claims[i])
+		h.place(r, k, at)
+	}
+}
+
+// candidate makes a candidate and finds its seat.
+func (h *History) candidate(r *pastRoom, c *pastCell, f *fact, m *claimFact) *pastCand {
+	k := h.free.cand()
+	h.serial++
+	k.serial, k.cell, k.dialect = h.serial, c, m.dialect
+	k.created, k.expires, k.stated = m.created, m.expires, m.stated
+	k.endCause = CauseExpired
+	k.owner = h.person(r, f.sender, c.key)
+	k.seat = h.seat(r, k.owner, m, c.key)
+	k.seat.refs++
+	if len(m.member) > 0 {
+		k.member = textIn(c.key, m.member)
+	}
+	if m.dialect == DialectSlot || m.dialect == DialectSticky {
+		k.endCause = CauseStickyEnd
+		k.literal, k.application = k.seat.run.slot, k.seat.run.application
+		if string(k.literal) != string(m.literal) {
+			k.literal = SlotID(m.literal)
+		}
+		if k.application != string(m.application) {
+			k.application = string(m.application)
+		}
+	}
+	if c.cands == nil {
+		c.cands = c.one[:0]
+	}
+	c.cands = append(c.cands, k)
+	return k
+}
+
+// place lets a candidate speak for its seat.
+func (h *History) place(r *pastRoom, k *pastCand, at int64) {
+	h.settle(r, k.seat, at)
+	k.placed, k.mine = true, len(k.owner.claims)
+	k.owner.claims = append(k.owner.claims, k)
+	k.seat.cands = append(k.seat.cands, k)
+	h.touch(k.seat, "", at)
+}
+
+// unplace takes a candidate off its seat.
+func (h *History) unplace(k *pastCand, cause Cause, at int64) {
+	k.lift()
+	h.touch(k.seat, cause, at)
+}
+
+// lift is unplace of one that does not count.
+func (k *pastCand) lift() {
+	k.placed = false
+	mine := k.owner.claims
+	last := mine[len(mine)-1]
+	mine[k.mine], last.mine = last, k.mine
+	k.owner.claims = mine[:len(mine)-1]
+	if i := slices.Index(k.seat.cands, k); i >= 0 {
+		k.seat.cands = slices.Delete(k.seat.cands, i, i+1)
+	}
+}
+
+// drop forgets a candidate that is not placed.
+func (h *History) drop(k *pastCand) {
+	s := k.seat
+	s.refs--
+	h.free.putCand(k)
+	h.release(s)
+}
+
+// textIn is the text as a part of s, in which it is likely to stand.
+func textIn(s string, text []byte) string {
+	if len(text) == 0 {
+		return ""
+	}
+	if i := len(s) - len(text); i >= 0 && s[i:] == string(text) {
+		return s[i:]
+	}
+	for i := 0; i+len(text) <= len(s); i++ {
+		if s[i] == text[0] && s[i:i+len(text)] == string(text) {
+			return s[i : i+len(text)]
+		}
+	}
+	return string(text)
+}

@@ -1,0 +1,305 @@
+package matrixrtc
+
+import (
+	"strings"
+)
+
+// pastRoom is what a History knows of a room. Times are in milliseconds.
+type pastRoom struct {
+	id             RoomID
+	first          int64 // the time of its first event
+	newest, before int64 // the times of the two events that came last
+	anyone, secret bool  // as in Room
+	people         map[string]*pastPerson
+	cells          map[string]*pastCell  // by the key of state events
+	groups         map[string]*pastGroup // by the key of sticky events
+	slots          map[SlotID]*pastSlot
+	runs           []*pastRun
+	redacted       pastRedactions
+	notes          []pastNote
+	due            int64 // when flush may have something to do
+	sweep          int64 // when to forget what has ended
+	place          int   // index in History.busy, -1 if it is not there
+}
+
+// pastPerson is a sender.
+type pastPerson struct {
+	id       string
+	presence membershipState
+	claims   []*pastCand // that are placed, in no order
+	seats    []*pastSeat
+	stuck    int // sticky cells
+}
+
+// pastSlot is what the slot events say of one slot. The stable one counts if
+// both exist.
+type pastSlot struct{ stable, unstable pastVoice }
+
+type pastVoice struct {
+	event, application string
+	present, open      bool
+}
+
+func (s *pastSlot) voice() *pastVoice {
+	if s.stable.present {
+		return &s.stable
+	}
+	return &s.unstable
+}
+
+// person finds a sender, or makes one. key is a text that may hold the id.
+func (h *History) person(r *pastRoom, id []byte, key string) *pastPerson {
+	p := r.people[string(id)]
+	if p == nil {
+		p = h.free.person()
+		p.id = textIn(key, id)
+		if r.people == nil {
+			r.people = map[string]*pastPerson{}
+		}
+		r.people[p.id] = p
+	}
+	return p
+}
+
+// assumed is what an unknown sender counts as.
+func (h *History) assumed(r *pastRoom) bool {
+	return h.opts.Unknown == UnknownJoined || h.opts.Unknown == UnknownByFile && !r.anyone
+}
+
+func (h *History) present(r *pastRoom, p *pastPerson) bool {
+	if p.presence == presenceUnknown {
+		return h.assumed(r)
+	}
+	return p.presence == presenceJoined
+}
+
+// presence folds m.room.member in.
+func (h *History) presence(r *pastRoom, f *fact) {
+	first := !r.anyone && h.opts.Unknown == UnknownByFile
+	if first {
+		for _, p := range r.people {
+			h.settlePerson(r, p, f.ts)
+		}
+	}
+	is := presenceGone
+	if f.joined {
+		is = presenceJoined
+	}
+	p := r.people[string(f.key)]
+	if p == nil && (first || f.joined != h.assumed(r)) {
+		p = h.person(r, f.key, "")
+	}
+	if p != nil {
+		h.settlePerson(r, p, f.ts)
+	}
+	r.anyone = true
+	if p != nil && p.presence != is {
+		p.presence = is
+		h.touchPerson(r, p, f.ts)
+	}
+	if first {
+		for _, p := range r.people {
+			h.touchPerson(r, p, f.ts)
+		}
+	}
+}
+
+func (h *History) settlePerson(r *pastRoom, p *pastPerson, t int64) {
+	for _, k := range p.claims {
+		h.settle(r, k.seat, t)
+	}
+}
+
+func (h *History) touchPerson(r *pastRoom, p *pastPerson, at int64) {
+	cause := CauseLeftRoom
+	if h.present(r, p) {
+		cause = ""
+	}
+	for _, k := range p.claims {
+		h.touch(k.seat, cause, at)
+	}
+}
+
+// encryption folds m.room.encryption in.
+func (h *History) encryption(r *pastRoom, f *fact) {
+	if r.secret {
+		return
+	}
+	var seats []*pastSeat
+	for _, g := range r.groups {
+		if c := g.winner(); c != nil {
+			for _, k := range c.cands {
+				h.settle(r, k.seat, f.ts)
+				seats = append(seats, k.seat)
+			}
+		}
+	}
+	r.secret = true
+	for _, s := range seats {
+		h.touch(s, CauseInvalid, f.ts)
+	}
+}
+
+// slot folds m.rtc.slot in.
+func (h *History) slot(r *pastRoom, f *fact) {
+	id := SlotID(f.key)
+	v := pastVoice{event: string(f.event), application: intern(f.application), present: true, open: f.open}
+	if f.redacted || r.redacted.has(f.event) {
+		v.application, v.open = "", false
+	}
+	s := r.slots[id]
+	if s == nil {
+		s = &pastSlot{}
+		if r.slots == nil {
+			r.slots = map[SlotID]*pastSlot{}
+		}
+		r.slots[id] = s
+	}
+	part := &s.unstable
+	if string(f.typ) == TypeSlot {
+		part = &s.stable
+	}
+	if part.present && part.event == v.event && v.event != "" && !f.redacted {
+		return
+	}
+	h.slotSays(r, id, s, part, v, f.ts)
+}
+
+// slotSays lets one of a slot's two events say something else, and touches the
+// members that the slot rules.
+func (h *History) slotSays(r *pastRoom, id SlotID, s *pastSlot, part *pastVoice, v pastVoice, at int64) {
+	run := r.run([]byte(normalSlot(id)))
+	if run != nil {
+		for _, seat := range run.seats {
+			h.settle(r, seat, at)
+		}
+	}
+	was := *s.voice()
+	*part = v
+	is := s.voice()
+	if run == nil || was.present == is.present && was.open == is.open && was.application == is.application {
+		return
+	}
+	cause := CauseSlotClosed
+	if is.open {
+		cause = ""
+	}
+	for _, seat := range run.seats {
+		h.touch(seat, cause, at)
+	}
+}
+
+// slotAllows applies the policy to a member of a sticky dialect, as Room does.
+func (h *History) slotAllows(r *pastRoom, k *pastCand) bool {
+	if h.opts.Slots == SlotsIgnore {
+		return true
+	}
+	s := r.slots[k.literal]
+	if k.seat.run.slot == RoomCall {
+		for _, id := range roomCalls {
+			if s == nil {
+				s = r.slots[id]
+			}
+		}
+	}
+	if s == nil {
+		return h.opts.Slots == SlotsIfPresent
+	}
+	v := s.voice()
+	return v.open && v.application == k.application
+}
+
+// redaction takes an event's content away, now or when it comes.
+func (h *History) redaction(r *pastRoom, f *fact) {
+	if !r.redacted.add(f.target, f.ts) {
+		return
+	}
+	for id, s := range r.slots {
+		for _, part := range []*pastVoice{&s.stable, &s.unstable} {
+			if part.present && part.event == string(f.target) {
+				h.slotSays(r, id, s, part, pastVoice{event: part.event, present: true}, f.ts)
+				return
+			}
+		}
+	}
+	if c := r.find(f.target); c != nil {
+		h.redact(r, c, f.ts)
+	}
+}
+
+// redact ends what a cell says.
+func (h *History) redact(r *pastRoom, c *pastCell, at int64) {
+	c.gone = true
+	if c.group != nil {
+		h.unstick(r, c, CauseRedacted, at)
+		return
+	}
+	h.clear(r, c, CauseRedacted, at)
+}
+
+// find is the cell of an event.
+func (r *pastRoom) find(event []byte) *pastCell {
+	for _, c := range r.cells {
+		if string(c.event) == string(event) {
+			return c
+		}
+	}
+	for _, g := range r.groups {
+		for _, c := range g.cells {
+			if string(c.event) == string(event) {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// maxPastRedactions is how many redactions a room remembers for events that come
+// after them (docs/protocol.md R-HIST-7).
+const maxPastRedactions = 128
+
+// pastRedactions remembers redactions and their times. The oldest are forgotten
+// first.
+type pastRedactions struct {
+	at   map[string]int64
+	ring []string
+	next int
+}
+
+func (p *pastRedactions) has(id []byte) bool {
+	if len(p.at) == 0 {
+		return false
+	}
+	_, ok := p.at[string(id)]
+	return ok
+}
+
+// add reports whether the id is new.
+func (p *pastRedactions) add(id []byte, at int64) bool {
+	if p.has(id) {
+		return false
+	}
+	if p.at == nil {
+		p.at = map[string]int64{}
+	}
+	s := strings.Clone(string(id))
+	p.at[s] = at
+	if len(p.ring) < maxPastRedactions {
+		p.ring = append(p.ring, s)
+		return true
+	}
+	delete(p.at, p.ring[p.next])
+	p.ring[p.next] = s
+	p.next = (p.next + 1) % maxPastRedactions
+	return true
+}
+
+// run finds the run of a slot, nil if there is none.
+func (r *pastRoom) run(slot []byte) *pastRun {
+	for _, run := range r.runs {
+		if string(run.slot) == string(slot) {
+			return run
+		}
+	}
+	return nil
+}
