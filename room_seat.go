@@ -13,7 +13,7 @@ type seat struct {
 	part    string     // the device, or the member id where none is known
 	first   *candidate // who may sit here, linked by peer
 	next    *seat      // the owner's next
-	member  Member     // who sits here now; its Membership is nil if nobody does
+	member  *Member    // who sits here now, nil if nobody does; it is never changed
 	ended   time.Time  // when the last stay here ended
 	touched int32      // index + 1 in fold.touched, 0 if it is not to be judged anew
 
@@ -29,6 +29,14 @@ func (s *seat) key() MemberKey {
 		return MemberKey{User: s.user, Member: MemberID(s.part)}
 	}
 	return MemberKey{User: s.user, Device: DeviceID(s.part)}
+}
+
+// sitting is who sits here; the Membership is nil if nobody does.
+func (s *seat) sitting() Member {
+	if s.member == nil {
+		return Member{}
+	}
+	return *s.member
 }
 
 // touch is why a seat is to be judged anew.
@@ -88,7 +96,7 @@ func (f *fold) unplace(k *candidate, cause Cause, at time.Time) {
 
 // release forgets a seat and a session that nobody speaks of any more.
 func (f *fold) release(s *seat) {
-	if s.first != nil || s.member.Membership != nil || s.ghost {
+	if s.first != nil || s.member != nil || s.ghost {
 		return
 	}
 	if s.owner.remove(s) {
@@ -144,13 +152,14 @@ func (f *fold) counts(k *candidate) (bool, Cause) {
 // count, else why the best of those who do not.
 func (f *fold) best(s *seat) (best *candidate, whyNot Cause) {
 	var out *candidate // whose cause whyNot is
+	sits := s.sitting().Membership
 	for k := s.first; k != nil; k = k.peer {
 		ok, cause := f.counts(k)
 		switch {
 		case ok && (best == nil || compareCandidates(k.m, best.m) > 0):
 			best = k
-		case ok || out != nil && out.m == s.member.Membership:
-		case out == nil || k.m == s.member.Membership || compareCandidates(k.m, out.m) > 0:
+		case ok || out != nil && out.m == sits:
+		case out == nil || k.m == sits || compareCandidates(k.m, out.m) > 0:
 			out, whyNot = k, cause
 		}
 	}
@@ -193,7 +202,7 @@ func (v *verdict) subject() *Membership {
 func (f *fold) judge(t touch) verdict {
 	s := t.seat
 	k, whyNot := f.best(s)
-	before := s.member
+	before := s.sitting()
 	switch {
 	case k == nil && before.Membership == nil, k != nil && before.Membership == k.m:
 		return verdict{}

@@ -6,8 +6,8 @@ import "time"
 type sessionState struct {
 	slot    SlotID
 	room    RoomID
-	seats   int            // that somebody speaks of
-	members ordered[*seat] // in the total order of who sits there
+	seats   int              // that somebody speaks of
+	members ordered[*Member] // in total order
 	since   time.Time
 	follow  int // members that use the oldest member's transport
 	minded  int // index + 1 in fold.leaders, 0 if not there
@@ -16,68 +16,73 @@ type sessionState struct {
 
 // first is the oldest member's membership, nil if there is none.
 func (s *sessionState) first() *Membership {
-	if seat, ok := s.members.first(); ok {
-		return seat.member.Membership
+	if m, ok := s.members.first(); ok {
+		return m.Membership
 	}
 	return nil
 }
 
 // focusOf is the transport that a member decides when it is the oldest.
 func focusOf(m *Membership) Transport {
-	one := Session{members: []Member{{Membership: m}}}
+	one := Session{}
+	one.members.insert(&Member{Membership: m}, m.Created, compareSitting)
 	if list := one.ReceiveFrom(m); len(list) > 0 {
 		return list[0]
 	}
 	return Transport{}
 }
 
-// compareSeats is the total order of who sits there.
-func compareSeats(a, b *seat) int {
-	return compareMembers(a.member.Membership, b.member.Membership)
-}
+// compareSitting is the total order of members.
+func compareSitting(a, b *Member) int { return compareMembers(a.Membership, b.Membership) }
 
 // sit puts a member on a seat in place of the one who sits there, or nobody if
 // the Membership is nil.
 func (r *Room) sit(seat *seat, m Member) {
-	s, was := seat.session, seat.member.Membership
+	s, was := seat.session, seat.member
 	s.cached = nil
-	stays := was != nil && m.Membership != nil && compareMembers(was, m.Membership) == 0
-	if was != nil && follows(was) {
-		s.follow--
-	}
-	if was != nil && !stays {
-		s.members.remove(seat, was.Created, compareSeats)
-	}
-	if ticks(was) {
+	if was != nil && ticks(was.Membership) {
 		r.expiry.remove(seat, was.Expires, compareEnds)
 	}
-	seat.member = m
-	if m.Membership == nil {
+	var is *Member
+	if m.Membership != nil {
+		is = &Member{m.Membership, m.Since}
+	}
+	switch {
+	case was != nil && is != nil && compareMembers(was.Membership, is.Membership) == 0:
+		s.members.replace(was, is, was.Created, compareSitting)
+	case was != nil && is != nil:
+		s.members.remove(was, was.Created, compareSitting)
+		fallthrough
+	case is != nil:
+		s.members.insert(is, is.Created, compareSitting)
+	case was != nil:
+		s.members.remove(was, was.Created, compareSitting)
+	}
+	if was != nil && follows(was.Membership) {
+		s.follow--
+	}
+	seat.member = is
+	if is == nil {
 		return
 	}
-	if !stays {
-		s.members.insert(seat, m.Created, compareSeats)
+	if ticks(is.Membership) {
+		r.expiry.insert(seat, is.Expires, compareEnds)
 	}
-	if ticks(m.Membership) {
-		r.expiry.insert(seat, m.Expires, compareEnds)
-	}
-	if follows(m.Membership) {
+	if follows(is.Membership) {
 		s.follow++
 	}
-	if m.Since.Before(s.since) {
-		s.since = m.Since
+	if is.Since.Before(s.since) {
+		s.since = is.Since
 	}
 }
 
 // snapshot is the session as it stands; it is made once per change.
 func (s *sessionState) snapshot() *Session {
 	if s.cached == nil {
-		c := &Session{Key: SessionKey{s.room, s.slot}, since: s.since, members: make([]Member, 0, s.members.n)}
-		for m := range s.members.all() {
-			c.members = append(c.members, m.member)
+		s.cached = &Session{
+			Key: SessionKey{s.room, s.slot}, Application: s.first().Application, since: s.since,
+			members: s.members.share(),
 		}
-		c.Application = c.members[0].Application
-		s.cached = c
 	}
 	return s.cached
 }

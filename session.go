@@ -2,6 +2,7 @@ package matrixrtc
 
 import (
 	"cmp"
+	"iter"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
@@ -13,19 +14,37 @@ type Session struct {
 	Key         SessionKey
 	Application Application
 	since       time.Time
-	members     []Member // total order: Created, user, device, member id
+	members     ordered[*Member] // total order: Created, user, device, member id
 }
 
-// Members lists the members in total order, the oldest first. The slice is
-// shared and must not be changed.
-func (s *Session) Members() []Member { return s.members }
+// Members lists the members in total order, the oldest first. The slice is the
+// caller's own: it is made for each call.
+func (s *Session) Members() []Member {
+	list := make([]Member, 0, s.members.n)
+	for m := range s.members.all() {
+		list = append(list, *m)
+	}
+	return list
+}
+
+// All yields the members in total order, the oldest first.
+func (s *Session) All() iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		for m := range s.members.all() {
+			if !yield(*m) {
+				return
+			}
+		}
+	}
+}
 
 // Oldest is the first member in total order, ok is false if there is none.
 func (s *Session) Oldest() (m Member, ok bool) {
-	if s == nil || len(s.members) == 0 {
+	if s == nil || s.members.n == 0 {
 		return Member{}, false
 	}
-	return s.members[0], true
+	first, _ := s.members.first()
+	return *first, true
 }
 
 // Find returns the member with this key.
@@ -33,9 +52,9 @@ func (s *Session) Find(k MemberKey) (m Member, ok bool) {
 	if s == nil {
 		return Member{}, false
 	}
-	for _, m := range s.members {
+	for m := range s.members.all() {
 		if m.MemberKey() == k {
-			return m, true
+			return *m, true
 		}
 	}
 	return Member{}, false
@@ -47,20 +66,20 @@ func (s *Session) Since() time.Time { return s.since }
 
 // Users counts distinct users.
 func (s *Session) Users() int {
-	seen := make(map[UserID]struct{}, len(s.members))
-	for _, m := range s.members {
+	seen := make(map[UserID]struct{}, s.members.n)
+	for m := range s.members.all() {
 		seen[m.User] = struct{}{}
 	}
 	return len(seen)
 }
 
 // Devices counts members.
-func (s *Session) Devices() int { return len(s.members) }
+func (s *Session) Devices() int { return s.members.n }
 
 // Intent is what all members that state an intent agree on, else "".
 func (s *Session) Intent() string {
 	intent := ""
-	for _, m := range s.members {
+	for m := range s.members.all() {
 		switch {
 		case m.Intent == "" || m.Intent == intent:
 		case intent == "":

@@ -244,7 +244,7 @@ func (r *Room) seatSnapshots() (list []SnapshotSeat) {
 			Slot: s.session.slot, User: key.User, Device: key.Device, Member: key.Member,
 			Ended: SnapshotTime{s.ended}, Left: left[s],
 		}
-		if m := s.member; m.Membership != nil && !m.Since.Equal(m.Created) {
+		if m := s.member; m != nil && !m.Since.Equal(m.Created) {
 			one.Since = &SnapshotTime{m.Since}
 		}
 		if one.Since != nil || one.Left > 0 || !s.ended.IsZero() {

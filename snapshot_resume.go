@@ -214,8 +214,9 @@ func (f *resume) readSeats(s *Snapshot) error {
 		}
 		known[seat] = true
 		seat.ended = from.Ended.Time
-		if from.Since != nil && seat.member.Membership != nil {
-			seat.member.Since = from.Since.Time
+		if m := seat.sitting(); from.Since != nil && m.Membership != nil {
+			m.Since = from.Since.Time
+			f.sit(seat, m)
 		}
 		if from.Left != 0 {
 			left = append(left, seat)
@@ -260,9 +261,9 @@ func (f *resume) readSessions(s *Snapshot) error {
 			continue
 		}
 		session.since = time.Time{}
-		for seat := range session.members.all() {
-			if session.since.IsZero() || seat.member.Since.Before(session.since) {
-				session.since = seat.member.Since
+		for m := range session.members.all() {
+			if session.since.IsZero() || m.Since.Before(session.since) {
+				session.since = m.Since
 			}
 		}
 		if known, ok := since[slot]; ok {

@@ -105,13 +105,13 @@ func readRoom(lines [][]byte) (*matrixrtc.Room, error) {
 	return r, nil
 }
 
-// count asks for the session, as somebody does who wants to show its members.
+// count asks for the session as it stands, and how many are in it.
 func count(r *matrixrtc.Room) int {
 	s := r.Session(matrixrtc.RoomCall)
 	if s == nil {
 		return 0
 	}
-	return len(s.Members())
+	return s.Devices()
 }
 
 func fromJSON(lines [][]byte) (members int, err error) {
