@@ -74,6 +74,15 @@ func TestPictures(t *testing.T) {
 		case p == nil: // a browser asks for an icon
 			w.WriteHeader(http.StatusNoContent)
 			return
+		case kind == "css":
+			w.Header().Set("Content-Type", "text/css; charset=utf-8")
+			_, err = b.WriteString(Style())
+		case kind == "fragment": // in a page of somebody else, under a policy such as the status page's
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; require-trusted-types-for 'script'")
+			b.WriteString(`<!doctype html><html lang="en"><head><title>x</title><link rel="stylesheet" href="3.css"></head><body><main>`)
+			err = p.WriteFragment(&b)
+			b.WriteString(`</main></body></html>`)
 		case kind == "svg":
 			w.Header().Set("Content-Type", "image/svg+xml")
 			err = p.WriteSVG(&b)
@@ -93,6 +102,7 @@ func TestPictures(t *testing.T) {
 	}{
 		{"3.html", "light", 1180}, {"5.html", "dark", 1180}, {"5.html", "light", 390}, {"30.html", "light", 1180}, {"300.html", "dark", 1180}, {"300.html", "light", 1180},
 		{"300.html", "light", 390}, {"1300.html", "light", 1180}, {"crowd.html", "light", 1180}, {"none.html", "light", 1180},
+		{"5.html", "dark", 760}, {"3.fragment", "dark", 1180},
 		{"3.svg", "light", 1000}, {"5.svg", "dark", 1000}, {"30.svg", "light", 1000}, {"300.svg", "dark", 1000}, {"300.svg", "light", 1000}, {"1300.svg", "light", 1000}, {"crowd.svg", "dark", 1000}, {"none.svg", "light", 1000},
 	} {
 		t.Run(fmt.Sprintf("%s-%s-%d", c.name, c.scheme, c.width), func(t *testing.T) {
@@ -100,6 +110,11 @@ func TestPictures(t *testing.T) {
 			tab.Size(c.width, 900, 1)
 			if wide := pagetest.Eval[int](tab, `document.documentElement.scrollWidth`); int64(wide) > c.width && strings.HasSuffix(c.name, ".html") {
 				t.Errorf("the page is %d wide in a window of %d", wide, c.width)
+			}
+			if strings.HasSuffix(c.name, ".fragment") {
+				if color := pagetest.Eval[string](tab, `getComputedStyle(document.querySelector('.plot .bar.left')).color`); color != "rgb(114, 144, 255)" {
+					t.Errorf("a bar is %s under a policy: the style did not come through", color)
+				}
 			}
 			png := tab.Picture()
 			if len(png) < 2_000 {

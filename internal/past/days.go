@@ -17,24 +17,40 @@ func monday(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day()-(int(t.Weekday())+6)%7, 0, 0, 0, 0, t.Location())
 }
 
-// pieces cuts the time from start to end at the begin of each day (step 1) or
-// week (step 7) and calls f with every piece: the begin of the day or week that
-// it is in, and its own begin and end.
-func pieces(start, end time.Time, step int, f func(in, from, to time.Time)) {
+// knife cuts time at the begin of each day (step 1) or week (step 7) of a zone.
+// It remembers the last one: what is told is mostly of the same.
+type knife struct {
+	loc      *time.Location
+	step     int
+	in, next time.Time
+}
+
+// begin is the begin of the day or week of t.
+func (k *knife) begin(t time.Time) time.Time {
+	if t.Before(k.in) || !t.Before(k.next) {
+		t = t.In(k.loc)
+		if k.step == 7 {
+			k.in = monday(t)
+		} else {
+			k.in = midnight(t)
+		}
+		k.next = time.Date(k.in.Year(), k.in.Month(), k.in.Day()+k.step, 0, 0, 0, 0, k.loc)
+	}
+	return k.in
+}
+
+// pieces calls f with every piece of the time from start to end: the begin of
+// the day or week that it is in, and its own begin and end.
+func (k *knife) pieces(start, end time.Time, f func(in, from, to time.Time)) {
 	if end.Sub(start) > longest {
 		end = start.Add(longest)
 	}
-	in := midnight(start)
-	if step == 7 {
-		in = monday(start)
-	}
 	for start.Before(end) {
-		next := time.Date(in.Year(), in.Month(), in.Day()+step, 0, 0, 0, 0, in.Location())
-		to := end
-		if next.Before(end) {
-			to = next
+		in, to := k.begin(start), end
+		if k.next.Before(end) {
+			to = k.next
 		}
 		f(in, start, to)
-		start, in = to, next
+		start = to
 	}
 }

@@ -159,7 +159,7 @@ func (c *canvas) sign(f fate, at, mid, size float64) {
 
 // tell says a stay in words, line by line.
 func tell(p *matrixrtc.Participant, st *matrixrtc.Stay, sc scale, v *viewer) string {
-	loc := v.Location
+	loc, f := v.Location, fateOf(st)
 	start, end := st.Start.In(loc), stayUntil(st, sc.to).In(loc)
 	layout := "15:04:05"
 	if !midnight(start).Equal(midnight(sc.from.In(loc))) || !midnight(end).Equal(midnight(start)) {
@@ -173,8 +173,10 @@ func tell(p *matrixrtc.Participant, st *matrixrtc.Stay, sc scale, v *viewer) str
 	}
 	lasted := lasting(end.Sub(start))
 	switch {
-	case st.EndUncertain:
+	case st.EndUncertain && f == expired && !st.StartUncertain:
 		lasted = "at most " + lasted
+	case st.EndUncertain:
+		lasted = "about " + lasted
 	case st.StartUncertain:
 		lasted = "at least " + lasted
 	}

@@ -12,6 +12,11 @@ import (
 type calendar struct {
 	loc  *time.Location
 	days map[int64]*day // by midnight, milliseconds
+	cut  knife
+}
+
+func newCalendar(loc *time.Location) calendar {
+	return calendar{loc, map[int64]*day{}, knife{loc: loc, step: 1}}
 }
 
 type day struct {
@@ -20,13 +25,13 @@ type day struct {
 }
 
 func (c *calendar) add(s *matrixrtc.PastSession, at time.Time) {
-	start, end := s.Start.In(c.loc), until(s, at).In(c.loc)
-	c.day(midnight(start)).calls++
-	pieces(start, end, 1, func(in, from, to time.Time) { c.day(in).call += to.Sub(from).Milliseconds() })
+	end := until(s, at)
+	c.day(c.cut.begin(s.Start)).calls++
+	c.cut.pieces(s.Start, end, func(in, from, to time.Time) { c.day(in).call += to.Sub(from).Milliseconds() })
 	for i := range s.Participants {
 		for k := range s.Participants[i].Stays {
 			st := &s.Participants[i].Stays[k]
-			pieces(st.Start.In(c.loc), stayUntil(st, end).In(c.loc), 1, func(in, from, to time.Time) { c.day(in).people += to.Sub(from).Milliseconds() })
+			c.cut.pieces(st.Start, stayUntil(st, end), func(in, from, to time.Time) { c.day(in).people += to.Sub(from).Milliseconds() })
 		}
 	}
 }
@@ -180,7 +185,7 @@ func (c *canvas) heatCell(cal *calendar, at time.Time, x, y int, bounds [3]int64
 	}
 	id := dayID(at)
 	if anchors[id] {
-		c.raw(`<a href="#%s">`, id)
+		c.raw(`<a href="#%s" tabindex="-1">`, id)
 	}
 	rect(max(1, level(d.call, bounds)))
 	c.raw(`><title>%s: %s, %s, %s of participants</title></rect>`, at.Format("Monday 2 January 2006"), count(d.calls, "call"), total(millis(d.call)), total(millis(d.people)))

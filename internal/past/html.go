@@ -182,7 +182,7 @@ func (p *Picture) month(c *canvas, m group, open bool, v *viewer) {
 func (p *Picture) session(c *canvas, d *drawn, midnight time.Time, open bool, v *viewer) {
 	attr := ""
 	if open {
-		attr = " open"
+		attr = ` open=""`
 	}
 	c.raw("<details%s><summary class=\"row\"><span class=\"time\">", attr)
 	c.text(when(&d.PastSession, v))

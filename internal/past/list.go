@@ -181,6 +181,9 @@ func (p *listing) write(w *bufio.Writer, e *entry) {
 		return
 	}
 	w.WriteString(p.style.line(head + p.people(e.users, int(e.more), room)))
+	for i := range notes {
+		notes[i].text = fit(notes[i].text, room)
+	}
 	for len(notes) > 0 { // as many notes per line as it holds
 		n, used := 1, columns(notes[0].text)
 		for n < len(notes) && used+3+columns(notes[n].text) <= room {

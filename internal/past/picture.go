@@ -28,7 +28,7 @@ type Picture struct {
 func NewPicture(o *Options) *Picture {
 	full := o.or()
 	return &Picture{
-		o: full, keep: newest{most: full.Most}, stats: NewStats(&full), calendar: calendar{full.Location, map[int64]*day{}},
+		o: full, keep: newest{most: full.Most}, stats: NewStats(&full), calendar: newCalendar(full.Location),
 		servers: servers{}, rooms: map[matrixrtc.RoomID]bool{},
 	}
 }

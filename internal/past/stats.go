@@ -16,6 +16,7 @@ import (
 type Stats struct {
 	o     Options
 	weeks map[int64]*week // by the begin of the week, milliseconds
+	cut   knife
 }
 
 type week struct {
@@ -28,13 +29,15 @@ type week struct {
 }
 
 // NewStats makes an empty sum.
-func NewStats(o *Options) *Stats { return &Stats{o: o.or(), weeks: map[int64]*week{}} }
+func NewStats(o *Options) *Stats {
+	full := o.or()
+	return &Stats{o: full, weeks: map[int64]*week{}, cut: knife{loc: full.Location, step: 7}}
+}
 
 // Add counts a session. It keeps no reference to s; the error is always nil.
 func (t *Stats) Add(s *matrixrtc.PastSession) error {
-	loc := t.o.Location
-	start, end := s.Start.In(loc), until(s, t.o.At).In(loc)
-	w := t.week(monday(start))
+	end := until(s, t.o.At)
+	w := t.week(t.cut.begin(s.Start))
 	w.calls++
 	if s.Ongoing() {
 		w.ongoing++
@@ -42,13 +45,13 @@ func (t *Stats) Add(s *matrixrtc.PastSession) error {
 	if Missed(s, t.o.Me) {
 		w.missed++
 	}
-	pieces(start, end, 7, func(in, from, to time.Time) {
+	t.cut.pieces(s.Start, end, func(in, from, to time.Time) {
 		t.week(in).call += to.Sub(from).Milliseconds()
 	})
 	for i := range s.Participants {
 		for k := range s.Participants[i].Stays {
 			st := &s.Participants[i].Stays[k]
-			pieces(st.Start.In(loc), stayUntil(st, end).In(loc), 7, func(in, from, to time.Time) {
+			t.cut.pieces(st.Start, stayUntil(st, end), func(in, from, to time.Time) {
 				w := t.week(in)
 				w.people += to.Sub(from).Milliseconds()
 				w.edges = append(w.edges, uint32(from.Sub(in).Milliseconds())<<1|1, uint32(to.Sub(in).Milliseconds())<<1)

@@ -99,3 +99,11 @@ func TestStatsOfAbsurdTimes(t *testing.T) {
 		t.Errorf("%d weeks", n)
 	}
 }
+
+func BenchmarkStats(b *testing.B) {
+	s, sum := four(), NewStats(&Options{Location: zone(b)})
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = sum.Add(&s)
+	}
+}

@@ -27,8 +27,8 @@ func (s style) paint(p paint, text string) string {
 	return "\x1b[" + string(p) + "m" + text + "\x1b[0m"
 }
 
-// plainly spells what is ours in ASCII.
-var plainly = strings.NewReplacer("–", "-", " · ", ", ", "…", "...", "\u202f", " ")
+// plainly spells what is ours in ASCII; dots for "…" would be wider than it.
+var plainly = strings.NewReplacer("–", "-", " · ", ", ", "…", "+", "\u202f", " ")
 
 // line ends a line.
 func (s style) line(text string) string {

@@ -22,7 +22,9 @@ const (
 	wideRows    = 90
 	smallAcross = 3
 	smallGap    = 24
-	smallRows   = 10 // bars in one of them
+	smallRows   = 10 // participants in one of them
+	// picBars is how many bars a picture holds: it is drawn at once.
+	picBars = 12_000
 )
 
 // WriteSVG writes a picture that is one file: figures, calendar, legend, and a
@@ -252,6 +254,10 @@ func (s *sheet) small(d *drawn, x float64) float64 {
 		s.text(x+smallWidth-picWidth, s.y+26, 11, "note", tags)
 	}
 	rows := min(len(d.Participants), smallRows)
+	if s.bars+d.bars > picBars {
+		s.text(x, s.y+44, 11, "note", "The bars are left out: the picture is full.")
+		return 50
+	}
 	s.raw(`<svg x="%g" y="%g" width="%g" height="%g" overflow="visible" role="group" aria-label="Timeline of %s">`, x, s.y+34, float64(smallWidth), small.height(rows), count(rows, "participant"))
 	s.plot(d, rows, small, s.v)
 	s.raw("</svg>\n")
