@@ -29,23 +29,23 @@ type Event struct {
 	// batch's now is taken.
 	Received time.Time
 
-	// Encrypted says that the event came through Megolm; Device is then the
-	// device that encrypted it.
-	Encrypted bool
-	Device    DeviceID
-
+	// Device is the device that encrypted the event, "" if Encrypted is not set.
+	Device DeviceID
 	// Redacts is the target of an m.room.redaction.
 	Redacts EventID
-	// Redacted says that the server has already taken the content away.
-	Redacted bool
 	// PrevContent is unsigned.prev_content, nil if the server did not send it.
 	PrevContent json.RawMessage
 	// Replaces is unsigned.replaces_state.
 	Replaces EventID
+	// Encrypted says that the event came through Megolm.
+	Encrypted bool
+	// Redacted says that the server has already taken the content away.
+	Redacted bool
 
-	// checked is the Content that ParseEvent has read as a whole; a Content that
-	// was put in its place later is not.
-	checked json.RawMessage
+	// checked and checkedLen are the Content that ParseEvent has read as a whole;
+	// a Content that was put in its place later is not.
+	checkedLen int32
+	checked    *byte
 }
 
 // IsState reports whether the event is a state event.

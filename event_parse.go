@@ -61,7 +61,9 @@ func ParseEvent(raw []byte, room RoomID) (Event, error) {
 				p.add("content", "is not an object", "client-server API, event format")
 			}
 			e.Content = json.RawMessage(v)
-			e.checked = e.Content
+			if len(v) > 0 {
+				e.checked, e.checkedLen = &v[0], int32(len(v))
+			}
 		case "redacts":
 			e.Redacts = EventID(p.text(v, "redacts"))
 		case "sticky", "msc4354_sticky":
@@ -179,8 +181,7 @@ func stickyDuration(v jsonscan.Value) time.Duration {
 
 // wasChecked reports whether the content is known to be valid JSON.
 func (e *Event) wasChecked() bool {
-	n := len(e.Content)
-	return n > 0 && n == len(e.checked) && &e.Content[0] == &e.checked[0]
+	return len(e.Content) > 0 && len(e.Content) == int(e.checkedLen) && &e.Content[0] == e.checked
 }
 
 // fields walks over the content.
