@@ -90,7 +90,7 @@ func at(e *matrixrtc.Event) time.Time {
 func readRoom(lines [][]byte) (*matrixrtc.Room, error) {
 	batch := matrixrtc.Batch{Complete: true, State: make([]matrixrtc.Event, 0, len(lines))}
 	for _, line := range lines {
-		e, err := matrixrtc.ParseEvent(line, "")
+		e, err := matrixrtc.ParseEvent(line, benchRoom)
 		if err != nil {
 			return nil, err
 		}
