@@ -126,20 +126,37 @@ func ofSession(s *matrixrtc.Session) Session {
 	return out
 }
 
+// place is where a Member and what it points to lie together.
+type place struct {
+	Member
+	expires int64
+	intent  string
+}
+
 func ofMember(s *matrixrtc.Session, m matrixrtc.Member) Member {
-	out := Member{
+	var p place
+	p.fill(s, m)
+	return p.Member
+}
+
+// fill makes the document of a member. It is good until the next fill.
+func (p *place) fill(s *matrixrtc.Session, m matrixrtc.Member) {
+	p.Member = Member{
 		User: m.User, Device: m.Device, Member: m.Member, Event: m.Event,
-		Dialect: m.Dialect, Created: m.Created.UnixMilli(), Intent: optional(m.Intent),
+		Dialect: m.Dialect, Created: m.Created.UnixMilli(),
 		Reachable: s.Reachable(m.Membership, Kinds...), Identities: m.Identities(),
 	}
+	if m.Intent != "" {
+		p.intent = m.Intent
+		p.Intent = &p.intent
+	}
 	if !m.Expires.IsZero() {
-		ms := m.Expires.UnixMilli()
-		out.Expires = &ms
+		p.expires = m.Expires.UnixMilli()
+		p.Expires = &p.expires
 	}
 	if ts := s.ReceiveFrom(m.Membership); len(ts) > 0 {
-		out.Transport = ts[0].Raw
+		p.Transport = ts[0].Raw
 	}
-	return out
 }
 
 func optional(s string) *string {

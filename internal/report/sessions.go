@@ -105,10 +105,11 @@ func (p *pen) session(s *matrixrtc.Session) {
 	p.text(string(d.Oldest))
 	p.key("members")
 	p.open('[')
+	var one place
 	for _, m := range s.Members() {
-		d := ofMember(s, m)
+		one.fill(s, m)
 		p.next()
-		p.member(&d)
+		p.member(&one.Member)
 		p.flush(false)
 	}
 	p.close(']')
