@@ -78,7 +78,8 @@ func TestPicturesAreTheSameTwice(t *testing.T) {
 		back[i], back[j] = back[j], back[i]
 	}
 	a, b := pictureOf(t, o, list), pictureOf(t, o, back)
-	if pageOf(t, a) != pageOf(t, b) || pageOf(t, a) != pageOf(t, a) {
+	first, again := pageOf(t, a), pageOf(t, a)
+	if first != pageOf(t, b) || first != again {
 		t.Error("the page depends on the order of the sessions")
 	}
 	if writtenBy(t, a.WriteSVG) != writtenBy(t, b.WriteSVG) {
