@@ -86,6 +86,7 @@ func recordFields(f fieldCoder, r *Record) {
 	f.text(21, (*string)(&r.Slot))
 	f.number(22, &r.Lifetime)
 	f.text(23, (*string)(&r.Version))
+	f.flag(24, &r.Secured)
 }
 
 func claimFields(f fieldCoder, c *RecordClaim) {

@@ -10,77 +10,33 @@ import (
 // judges it as the Decode of its dialect does: a fuzz test holds one against the
 // other. Contents are known to be valid JSON.
 
-// stateFields are the parts of the content of a state event that decide.
+// stateFields are the fields of a state event, as the dialects sort them.
 type stateFields struct {
-	app, call, mApp, mCall jsonscan.Value
-	device, active         jsonscan.Value
-	preferred              jsonscan.Value
-	created                jsonscan.Value
-	expires, expiresAfter  jsonscan.Value
-	session, member        jsonscan.Value
-	list                   bool // there are memberships
-	twice                  bool // a field stands more than once
+	stateContent
+	list  bool // there are memberships
+	again bool // a field stands more than once
 }
 
-func (c *stateFields) read(content jsonscan.Value) {
-	var other [4]jsonscan.Value // read by the dialects, and nothing to us
+// sort is stateContent.read without what only an application knows.
+func (c *stateFields) sort(content jsonscan.Value) {
 	fields := content.Fields()
 	for fields.Next() {
-		var into *jsonscan.Value
-		switch string(fields.Key()) {
-		case "application":
-			into = &c.app
-		case "call_id":
-			into = &c.call
-		case "m.application":
-			into = &c.mApp
-		case "m.call_id":
-			into = &c.mCall
-		case "device_id":
-			into = &c.device
-		case "focus_active":
-			into = &c.active
-		case "foci_active":
-			into = &other[0]
-		case "foci_preferred":
-			into = &c.preferred
-		case "created_ts":
-			into = &c.created
-		case "expires":
-			into = &c.expires
-		case "expires_after":
-			into = &c.expiresAfter
-		case "m.call.intent":
-			into = &other[1]
-		case "session":
-			into = &c.session
-		case "member":
-			into = &c.member
-		case "leave_reason":
-			into = &other[2]
-		case "memberships":
-			c.list = true
-			continue
-		default:
+		key := fields.Key()
+		into := c.slot(key)
+		if into == nil {
+			c.list = c.list || string(key) == "memberships"
 			continue
 		}
-		c.twice = c.twice || *into != nil
+		c.again = c.again || *into != nil
 		*into = fields.Value()
 	}
-}
-
-// unfold is stateContent.unfoldSession.
-func (c *stateFields) unfold() {
-	if c.session == nil && c.member == nil {
-		return
+	if c.session != nil || c.member != nil {
+		c.unfoldSession()
 	}
-	s := stateContent{app: c.app, call: c.call, device: c.device, session: c.session, member: c.member}
-	s.unfoldSession()
-	c.app, c.call, c.device = s.app, s.call, s.device
 }
 
-// lifetime is stateContent.lifetime, in milliseconds.
-func (c *stateFields) lifetime(m *claimFact, ts int64) {
+// live is stateContent.lifetime, in milliseconds.
+func (c *stateFields) live(m *claimFact, ts int64) {
 	m.created = ts
 	if t, how := c.created.Int(); how != jsonscan.NotNumber && t-ts <= maxAhead.Milliseconds() {
 		m.created, m.stated = t, true
@@ -131,110 +87,42 @@ func (f *fact) stateClaim(to []claimFact, content jsonscan.Value, dialect Dialec
 		return to, false, true
 	}
 	var c stateFields
-	c.read(content)
+	c.sort(content)
 	if c.list && dialect == DialectCall && string(f.key) == string(f.sender) {
 		return to, false, false
 	}
-	c.unfold()
 	m := claimFact{dialect: dialect, hasCall: true}
 	app, call := c.app, c.call
 	if dialect == DialectDraft {
 		app, call = either(c.mApp, app), either(c.mCall, call)
 	}
 	if app == nil && (dialect == DialectCall || call == nil) {
-		return to, c.twice, true
+		return to, c.again, true
 	}
 	m.application, _ = app.TextBytes()
 	name, named := call.TextBytes()
 	rest, owned := ownedKey(f.key, f.sender)
-	device, _ := c.device.TextBytes()
+	m.device, _ = c.device.TextBytes()
 	good := len(m.application) > 0 && named && owned
 	if dialect == DialectCall {
-		good = good && len(device) > 0 && typed(c.active) && (c.preferred == nil || allTyped(c.preferred))
-	} else if len(device) == 0 {
-		device = rest
+		good = good && typed(c.active) && (c.preferred == nil || allTyped(c.preferred))
+	} else if len(m.device) == 0 {
+		m.device = rest
 	}
-	if !good {
+	if !good || len(m.device) == 0 {
 		return to, true, true
 	}
-	m.device = device
 	m.slot = f.slotName(m.application, name)
 	if string(m.slot) != string(RoomCall) {
 		m.call = name
 	}
-	c.lifetime(&m, f.ts)
+	c.live(&m, f.ts)
 	return append(to, m), false, true
-}
-
-// stickyFields are the parts of a sticky event that decide.
-type stickyFields struct {
-	slot, application            jsonscan.Value
-	rtcTransports, transports    jsonscan.Value
-	stable, unstable             jsonscan.Value
-	id, user, device, membership jsonscan.Value
-	claimedUser, claimedDevice   jsonscan.Value
-	member, remarks              bool
-	bad                          bool // a remark that rejects
-}
-
-func (c *stickyFields) read(content jsonscan.Value) {
-	fields := content.Fields()
-	for fields.Next() {
-		v := fields.Value()
-		switch string(fields.Key()) {
-		case "slot_id":
-			c.remarks = c.remarks || c.slot != nil
-			c.slot = v
-		case "application":
-			c.remarks = c.remarks || c.application != nil
-			c.application = v
-		case "member":
-			c.readMember(v)
-		case "rtc_transports":
-			c.rtcTransports = v
-		case "transports":
-			c.transports = v
-		case "sticky_key":
-			c.stable = v
-		case "msc4354_sticky_key":
-			c.unstable = v
-		}
-	}
-}
-
-func (c *stickyFields) readMember(v jsonscan.Value) {
-	if c.member {
-		c.remarks = true
-		c.id, c.user, c.device, c.claimedUser, c.claimedDevice, c.membership = nil, nil, nil, nil, nil, nil
-	}
-	c.member = true
-	if v.Kind() != jsonscan.Object {
-		c.bad = true
-		return
-	}
-	fields := v.Fields()
-	for fields.Next() {
-		v := fields.Value()
-		switch string(fields.Key()) {
-		case "id":
-			c.id = v
-		case "user_id":
-			c.user = v
-		case "device_id":
-			c.device = v
-		case "claimed_user_id":
-			c.claimedUser = v
-		case "claimed_device_id":
-			c.claimedDevice = v
-		case "membership":
-			c.membership = v
-		}
-	}
 }
 
 // stickyClaim reads the content of a sticky membership event.
 func (f *fact) stickyClaim(content jsonscan.Value, p *dialectPlan) {
-	var c stickyFields
+	var c stickyContent
 	c.read(content)
 	slot := c.membership.Kind() == jsonscan.String
 	if slot && !p.slot || !slot && !p.sticky {
@@ -242,57 +130,52 @@ func (f *fact) stickyClaim(content jsonscan.Value, p *dialectPlan) {
 	}
 	f.read = true
 	if slot && c.membership.Is("leave") || !slot && c.application == nil {
-		f.key = c.stickyKey()
-		f.invalid = c.remarks || c.bad
+		f.key, f.invalid = stickyKeyOf(&c), len(c.list) > 0
 		return
 	}
 	m := claimFact{dialect: DialectSticky, hasCall: true, created: f.ts, expires: f.ts + f.sticky}
 	if slot {
 		m.dialect = DialectSlot
 	}
-	if !c.fill(&m, f, slot) {
-		f.key, f.invalid = c.stickyKey(), true
+	if !f.stickyMember(&c, &m, slot) {
+		f.key, f.invalid = stickyKeyOf(&c), true
 		return
 	}
 	f.claims = append(f.claims, m)
 }
 
-// stickyKey is StickyKey.
-func (c *stickyFields) stickyKey() []byte {
-	if b, _ := c.stable.TextBytes(); len(b) > 0 {
+// stickyKeyOf is StickyKey.
+func stickyKeyOf(c *stickyContent) []byte {
+	if b, _ := c.stableKey.TextBytes(); len(b) > 0 {
 		return b
 	}
-	b, _ := c.unstable.TextBytes()
+	b, _ := c.unstableKey.TextBytes()
 	return b
 }
 
-// fill reads the membership; it is false if the event is rejected.
-func (c *stickyFields) fill(m *claimFact, f *fact, slot bool) bool {
+// stickyMember reads the membership; it is false if the event is rejected.
+func (f *fact) stickyMember(c *stickyContent, m *claimFact, slot bool) bool {
 	m.literal, _ = c.slot.TextBytes()
-	m.application = c.applicationType()
-	if c.bad || len(m.literal) == 0 || len(m.application) == 0 || bytes.IndexByte(m.application, '#') >= 0 {
-		return false
+	if c.application.Kind() == jsonscan.Object {
+		m.application = textOf(c.application, "type")
 	}
 	n := len(m.application)
-	if len(m.literal) <= n || m.literal[n] != '#' || string(m.literal[:n]) != string(m.application) {
+	if c.rejected || n == 0 || len(m.literal) <= n || m.literal[n] != '#' || string(m.literal[:n]) != string(m.application) {
 		return false
 	}
 	name := m.literal[n+1:]
-	if bytes.IndexByte(name, '#') >= 0 {
+	if bytes.IndexByte(m.application, '#') >= 0 || bytes.IndexByte(name, '#') >= 0 {
 		return false
 	}
-	key, stable := c.stable.TextBytes()
-	other, unstable := c.unstable.TextBytes()
-	switch {
-	case !stable && !unstable, stable && unstable && string(key) != string(other):
-		return false
-	case !stable:
+	key, stable := c.stableKey.TextBytes()
+	other, unstable := c.unstableKey.TextBytes()
+	if !stable {
 		key = other
 	}
-	if m.member, _ = c.id.TextBytes(); len(m.member) == 0 {
+	m.member, _ = c.id.TextBytes()
+	if len(key) == 0 || len(m.member) == 0 || unstable && string(key) != string(other) {
 		return false
 	}
-	f.key = key
 	m.device, _ = either(c.device, c.claimedDevice).TextBytes()
 	if slot {
 		if !c.membership.Is("join") || string(m.member) != string(key) {
@@ -307,29 +190,16 @@ func (c *stickyFields) fill(m *claimFact, f *fact, slot bool) bool {
 			return false
 		}
 	}
-	m.slot = m.literal
+	f.key, m.slot = key, m.literal
 	if string(m.application) == AppCall && (len(name) == 0 || string(name) == "ROOM" || string(name) == "room") {
 		m.slot = roomCallText
 	} else {
 		m.call = name
 	}
-	return c.hasTransports(slot)
+	return hasTransports(c, slot)
 }
 
-func (c *stickyFields) applicationType() (typ []byte) {
-	if c.application.Kind() != jsonscan.Object {
-		return nil
-	}
-	fields := c.application.Fields()
-	for fields.Next() {
-		if string(fields.Key()) == "type" {
-			typ, _ = fields.Value().TextBytes()
-		}
-	}
-	return typ
-}
-
-func (c *stickyFields) hasTransports(slot bool) bool {
+func hasTransports(c *stickyContent, slot bool) bool {
 	list := c.rtcTransports
 	if c.transports.Kind() == jsonscan.Object {
 		fields := c.transports.Fields()

@@ -23,7 +23,8 @@ type fact struct {
 	previous            bool           // the server sent it
 	earlier             []claimFact    // what it stated, once it is read
 
-	joined, open      bool
+	joined            bool
+	open, secured     bool
 	application, slot []byte
 	target, ring      []byte
 	lifetime          int64
@@ -67,7 +68,7 @@ func (f *fact) fromRecord(r *Record) {
 	f.ts, f.invalid, f.read, f.sticky = r.Time, r.Invalid, r.Read, r.Sticky
 	f.encrypted, f.redacted, f.redactedAt = r.Encrypted, r.Redacted, r.RedactedAt
 	f.replaces, f.previous = f.keep(string(r.Replaces)), r.Previous
-	f.joined, f.open, f.application = r.Joined, r.Open, f.keep(r.Application)
+	f.joined, f.open, f.secured, f.application = r.Joined, r.Open, r.Secured, f.keep(r.Application)
 	f.target, f.ring, f.slot = f.keep(string(r.Target)), f.keep(r.Ring), f.keep(string(r.Slot))
 	f.lifetime, f.version = r.Lifetime, f.keep(string(r.Version))
 	f.claims = f.borrow(f.claims, r.Claims)
@@ -96,7 +97,7 @@ func (f *fact) record() Record {
 		Key: string(f.key), Claims: owned(f.claims), Invalid: f.invalid, Read: f.read, Sticky: f.sticky,
 		Encrypted: f.encrypted, Redacted: f.redacted, RedactedAt: f.redactedAt,
 		Replaces: EventID(f.replaces), Previous: f.previous, PreviousClaims: owned(f.earlier),
-		Joined: f.joined, Open: f.open, Application: intern(f.application), Target: EventID(f.target),
+		Joined: f.joined, Open: f.open, Secured: f.secured, Application: intern(f.application), Target: EventID(f.target),
 		Ring: string(f.ring), Slot: SlotID(f.slot), Lifetime: f.lifetime, Version: RoomVersion(f.version),
 	}
 }

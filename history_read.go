@@ -215,16 +215,12 @@ func textOf(v jsonscan.Value, name string) (text []byte) {
 	return text
 }
 
+// readSlot reads a slot event as Room does: there are few.
 func (f *fact) readSlot(content jsonscan.Value) {
-	f.open = string(textOf(content, "status")) == "open"
-	fields := content.Fields()
-	for fields.Next() {
-		if string(fields.Key()) == "application" && fields.Value().Kind() == jsonscan.Object {
-			f.application = textOf(fields.Value(), "type")
-		}
-	}
-	n := len(f.application)
-	f.open = f.open && n > 0 && len(f.key) > n && f.key[n] == '#' && string(f.key[:n]) == string(f.application)
+	key := string(f.key)
+	e := Event{StateKey: &key, Content: []byte(content)}
+	v, _ := readSlot(&e)
+	f.open, f.secured, f.application = v.open, v.encrypted, f.keep(v.application)
 }
 
 // Bounds and defaults of notifications (MSC4075, newest text; R-HIST-10).

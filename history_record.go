@@ -77,9 +77,11 @@ type Record struct {
 
 	// Joined is what a RecordPresence says.
 	Joined bool
-	// Open and Application are what a RecordSlot says.
+	// Open and Application are what a RecordSlot says, and Secured that it says
+	// how media is encrypted.
 	Open        bool
 	Application string
+	Secured     bool
 	// Target is the event that a RecordRedaction takes away, the membership that
 	// a RecordNotification announces, or the notification that is declined.
 	Target EventID

@@ -33,11 +33,14 @@ type pastPerson struct {
 
 // pastSlot is what the slot events say of one slot. The stable one counts if
 // both exist.
-type pastSlot struct{ stable, unstable pastVoice }
+type pastSlot struct {
+	id               SlotID
+	stable, unstable pastVoice
+}
 
 type pastVoice struct {
-	event, application string
-	present, open      bool
+	event, application     string
+	present, open, secured bool
 }
 
 func (s *pastSlot) voice() *pastVoice {
@@ -134,22 +137,31 @@ func (h *History) encryption(r *pastRoom, f *fact) {
 			}
 		}
 	}
+	var ruled []*pastSlot
+	var was []pastVoice
+	for _, s := range r.slots {
+		ruled, was = append(ruled, s), append(was, h.ruling(r, s))
+	}
 	r.secret = true
 	for _, s := range seats {
 		h.touch(s, CauseInvalid, f.ts)
+	}
+	for i, s := range ruled {
+		h.ruledAnew(r, s, was[i], f.ts)
 	}
 }
 
 // slot folds m.rtc.slot in.
 func (h *History) slot(r *pastRoom, f *fact) {
 	id := SlotID(f.key)
-	v := pastVoice{event: string(f.event), application: intern(f.application), present: true, open: f.open}
+	v := pastVoice{event: string(f.event), application: intern(f.application), present: true, open: f.open, secured: f.secured}
 	if f.redacted || r.redacted.has(f.event) {
-		v.application, v.open = "", false
+		v = pastVoice{event: v.event, present: true}
 	}
+	h.settleSlot(r, id, f.ts)
 	s := r.slots[id]
 	if s == nil {
-		s = &pastSlot{}
+		s = &pastSlot{id: id}
 		if r.slots == nil {
 			r.slots = map[SlotID]*pastSlot{}
 		}
@@ -162,21 +174,38 @@ func (h *History) slot(r *pastRoom, f *fact) {
 	if part.present && part.event == v.event && v.event != "" && !f.redacted {
 		return
 	}
-	h.slotSays(r, id, s, part, v, f.ts)
+	h.slotSays(r, s, part, v, f.ts)
 }
 
-// slotSays lets one of a slot's two events say something else, and touches the
-// members that the slot rules.
-func (h *History) slotSays(r *pastRoom, id SlotID, s *pastSlot, part *pastVoice, v pastVoice, at int64) {
-	run := r.run([]byte(normalSlot(id)))
-	if run != nil {
-		for _, seat := range run.seats {
-			h.settle(r, seat, at)
+// ruling is what the events of a slot mean, as Room.ruling says.
+func (h *History) ruling(r *pastRoom, s *pastSlot) pastVoice {
+	v := *s.voice()
+	if h.opts.Slots == SlotsRequired && r.secret && !v.secured {
+		v.open = false
+	}
+	return v
+}
+
+// settleSlot settles the seats that a slot rules, before it says something else.
+func (h *History) settleSlot(r *pastRoom, id SlotID, t int64) {
+	if run := r.run([]byte(normalSlot(id))); run != nil {
+		for _, s := range run.seats {
+			h.settle(r, s, t)
 		}
 	}
-	was := *s.voice()
+}
+
+// slotSays lets one of a slot's two events say something else.
+func (h *History) slotSays(r *pastRoom, s *pastSlot, part *pastVoice, v pastVoice, at int64) {
+	was := h.ruling(r, s)
 	*part = v
-	is := s.voice()
+	h.ruledAnew(r, s, was, at)
+}
+
+// ruledAnew touches the members that a slot rules if it means something else.
+func (h *History) ruledAnew(r *pastRoom, s *pastSlot, was pastVoice, at int64) {
+	is := h.ruling(r, s)
+	run := r.run([]byte(normalSlot(s.id)))
 	if run == nil || was.present == is.present && was.open == is.open && was.application == is.application {
 		return
 	}
@@ -205,7 +234,7 @@ func (h *History) slotAllows(r *pastRoom, k *pastCand) bool {
 	if s == nil {
 		return h.opts.Slots == SlotsIfPresent
 	}
-	v := s.voice()
+	v := h.ruling(r, s)
 	return v.open && v.application == k.application
 }
 
@@ -214,10 +243,11 @@ func (h *History) redaction(r *pastRoom, f *fact) {
 	if !r.redacted.add(f.target, f.ts) {
 		return
 	}
-	for id, s := range r.slots {
+	for _, s := range r.slots {
 		for _, part := range []*pastVoice{&s.stable, &s.unstable} {
 			if part.present && part.event == string(f.target) {
-				h.slotSays(r, id, s, part, pastVoice{event: part.event, present: true}, f.ts)
+				h.settleSlot(r, s.id, f.ts)
+				h.slotSays(r, s, part, pastVoice{event: part.event, present: true}, f.ts)
 				return
 			}
 		}
