@@ -5,15 +5,15 @@ import "slices"
 // pastCell is what one event says: a state event that stands, or a sticky event
 // that has not ended.
 type pastCell struct {
-	key     string // in pastRoom.cells
-	event   []byte
-	before  []byte // the event that it replaced
-	origin  int64
-	cands   []*pastCand
-	one     [1]*pastCand
-	secret  bool // came encrypted
-	gone    bool // redacted
-	invalid bool // states nothing because it is not valid
+	key    string // in pastRoom.cells
+	event  []byte
+	before []byte // the event that it replaced
+	origin int64
+	cands  []*pastCand
+	one    [1]*pastCand
+	secret bool // came encrypted
+	gone   bool // redacted
+	hollow bool // redacted later: what it said is not known
 
 	group  *pastGroup  // of a sticky event, else nil
 	sender *pastPerson // of a sticky event
@@ -63,34 +63,43 @@ func (h *History) member(r *pastRoom, f *fact) {
 	case old != nil && string(old.event) == string(f.event) && len(f.event) > 0:
 		h.again(r, old, f)
 		return
-	}
-	cause := CauseLeave
-	switch {
-	case f.redacted:
-		cause = CauseRedacted
-	case old != nil && len(old.cands) > 0 && old.cands[0].owner.id != string(f.sender):
-		cause = CauseOverwritten
-	case len(f.claims) > 0:
-		cause = CauseSwitch
-	case f.invalid:
-		cause = CauseInvalid
+	case f.redacted && f.redactedAt > f.ts:
+		h.hollow(r, old, key, f)
+		return
+	case f.previous || len(f.replaces) > 0:
+		old = h.chain(r, old, key, f)
 	}
 	if old != nil {
-		h.clear(r, old, cause, f.ts)
+		h.clear(r, old, endedBy(old, f), f.ts)
 	} else if len(f.claims) == 0 {
 		return
 	}
 	c := old
 	if c == nil {
-		c = h.free.cell()
-		c.key = string(key)
-		r.put(c)
-		h.wake(r)
+		c = h.newCell(r, key)
 	}
 	c.before, c.event = c.event, append(c.before[:0], f.event...)
-	c.origin, c.secret, c.gone, c.invalid = f.ts, f.encrypted, f.redacted, f.invalid
+	c.origin, c.secret, c.gone, c.hollow = f.ts, f.encrypted, f.redacted, false
 	h.current = c
-	h.state(r, c, f, f.ts)
+	for i := range f.claims {
+		h.place(r, h.candidate(r, c, f, &f.claims[i]), f.ts)
+	}
+}
+
+// endedBy says why what a cell held ends when another event takes its place, as
+// causeOf does.
+func endedBy(old *pastCell, f *fact) Cause {
+	switch {
+	case f.redacted:
+		return CauseRedacted
+	case len(old.cands) > 0 && old.cands[0].owner.id != string(f.sender):
+		return CauseOverwritten
+	case len(f.claims) > 0:
+		return CauseSwitch
+	case f.invalid:
+		return CauseInvalid
+	}
+	return CauseLeave
 }
 
 // redact makes the fact that of a redacted event.
@@ -132,13 +141,6 @@ func appendType(b, typ []byte) []byte {
 	return append(append(append(b, '='), typ...), 0)
 }
 
-func (r *pastRoom) put(c *pastCell) {
-	if r.cells == nil {
-		r.cells = map[string]*pastCell{}
-	}
-	r.cells[c.key] = c
-}
-
 // clear takes away what a cell says, and forgets it unless the event is sticky.
 func (h *History) clear(r *pastRoom, c *pastCell, cause Cause, at int64) {
 	for _, k := range c.cands {
@@ -153,14 +155,6 @@ func (h *History) clear(r *pastRoom, c *pastCell, cause Cause, at int64) {
 	}
 	if c.group == nil {
 		c.cands = c.one[:0]
-	}
-}
-
-// state makes the candidates of what a fact claims and places them.
-func (h *History) state(r *pastRoom, c *pastCell, f *fact, at int64) {
-	for i := range f.claims {
-		k := h.candidate(r, c, f, &f.claims[i])
-		h.place(r, k, at)
 	}
 }
 

@@ -23,6 +23,9 @@ type fact struct {
 	previous            bool           // the server sent it
 	earlier             []claimFact    // what it stated, once it is read
 
+	doubtful bool // what the event states had begun before
+	assumed  bool // what is folded in is what was before
+
 	joined            bool
 	open, secured     bool
 	application, slot []byte

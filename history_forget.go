@@ -1,5 +1,7 @@
 package matrixrtc
 
+import "slices"
+
 // sweepEvery is how often a room that has something that has not ended is
 // searched for what has, in its own time.
 const sweepEvery = 3600_000
@@ -56,16 +58,22 @@ func (h *History) forget(r *pastRoom, mark int64) {
 			h.free.putPerson(p)
 		}
 	}
+	r.forgetNotes(mark)
 	r.cells, r.groups, r.people = shrunk(r.cells), shrunk(r.groups), shrunk(r.people)
 	for i := len(r.runs) - 1; i >= 0 && len(r.runs) > maxIdleRuns; i-- {
-		if run := r.runs[i]; run.idle() && len(run.seats) == 0 {
+		if run := r.runs[i]; run.idle() && len(run.seats) == 0 && !r.noted(run) {
 			r.runs = append(r.runs[:i], r.runs[i+1:]...)
 			h.free.putRun(run)
 		}
 	}
-	if r.sweep = mark + sweepEvery; len(r.cells) == 0 && len(r.groups) == 0 && h.allIdle(r) {
+	if r.sweep = mark + sweepEvery; len(r.cells) == 0 && len(r.groups) == 0 && len(r.notes) == 0 && h.allIdle(r) {
 		h.rest(r)
 	}
+}
+
+// noted reports whether a notification refers to a run.
+func (r *pastRoom) noted(run *pastRun) bool {
+	return slices.ContainsFunc(r.notes, func(n pastNote) bool { return n.run == run })
 }
 
 func (h *History) allIdle(r *pastRoom) bool {

@@ -1,6 +1,7 @@
 package matrixrtc
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -140,6 +141,7 @@ func (h *History) encryption(r *pastRoom, f *fact) {
 	var ruled []*pastSlot
 	var was []pastVoice
 	for _, s := range r.slots {
+		h.settleSlot(r, s.id, f.ts)
 		ruled, was = append(ruled, s), append(was, h.ruling(r, s))
 	}
 	r.secret = true
@@ -255,6 +257,7 @@ func (h *History) redaction(r *pastRoom, f *fact) {
 	if c := r.find(f.target); c != nil {
 		h.redact(r, c, f.ts)
 	}
+	r.notes = slices.DeleteFunc(r.notes, func(n pastNote) bool { return n.event == string(f.target) })
 }
 
 // redact ends what a cell says.

@@ -54,7 +54,8 @@ func (h *History) begin(s *pastSeat, k *pastCand, since, at int64) {
 	if since < run.returned {
 		since = at
 	}
-	s.start, s.doubtful = since, since < at
+	f := &h.fact
+	s.start, s.doubtful = since, since < at || f.assumed || f.doubtful && k.cell == h.current
 	from := len(run.ids)
 	run.ids = append(run.ids, k.cell.event...)
 	s.event = span{from, len(run.ids)}
@@ -106,7 +107,7 @@ func (h *History) end(s *pastSeat, at int64, cause Cause) {
 	run := s.run
 	st := pastStay{
 		seat: s, start: s.start, end: max(at, s.start), event: s.event, before: s.last, cause: cause, doubtful: s.doubtful,
-		uncertain: cause == CauseExpired || cause == CauseStickyEnd, skew: at < s.start,
+		uncertain: cause == CauseExpired || cause == CauseStickyEnd || cause == CauseGone, skew: at < s.start,
 	}
 	s.last, s.ended, s.lastSit, s.lastSaid = len(run.stays), st.end, s.sit, false
 	run.stays = append(run.stays, st)
@@ -167,6 +168,7 @@ func (h *History) flushRun(r *pastRoom, run *pastRun, mark int64) {
 			break
 		}
 		h.over = append(h.over, h.builder.build(run, run.stays[done:done+n]))
+		r.announce(&h.over[len(h.over)-1], run.stays[done].start, end, run, true)
 		run.returned = max(run.returned, end)
 		done += n
 	}
@@ -261,8 +263,9 @@ func (h *History) standing(list []PastSession, r *pastRoom, now int64) []PastSes
 		}
 		sortStays(run.stays)
 		for done := 0; done < len(run.stays); {
-			n, _ := h.together(run.stays[done:])
+			n, end := h.together(run.stays[done:])
 			list = append(list, h.builder.build(run, run.stays[done:done+n]))
+			r.announce(&list[len(list)-1], run.stays[done].start, end, run, false)
 			done += n
 		}
 		*run = was

@@ -60,7 +60,7 @@ func (h *History) stickyKey(f *fact) []byte {
 func (h *History) stick(r *pastRoom, g *pastGroup, f *fact) {
 	c := h.free.cell()
 	c.key, c.event, c.group = g.key, append(c.event[:0], f.event...), g
-	c.origin, c.ends, c.secret, c.gone, c.invalid = f.ts, f.ts+f.sticky, f.encrypted, false, f.invalid
+	c.origin, c.ends, c.secret = f.ts, f.ts+f.sticky, f.encrypted
 	was := g.winner()
 	at, _ := slices.BinarySearchFunc(g.cells, c, comparePastSticky)
 	g.cells = slices.Insert(g.cells, at, c)
