@@ -61,9 +61,10 @@ func (f *fold) whole(b Batch, done map[stateRef]bool) {
 	f.inOne(func() {
 		if b.Complete && len(f.people)+len(f.state) > 0 {
 			f.dropAbsent(b)
-		} else {
+		} else if b.Complete {
 			f.grow(b)
 		}
+		f.touched = slices.Grow(f.touched, len(b.State))
 		for i := range b.State {
 			e := &b.State[i]
 			if e.IsState() && done[refOf(e)] {

@@ -180,6 +180,7 @@ func (f *fold) change(g *stickyGroup) *groupChange {
 // settle lets the new winner of each changed group speak. Only the outcome of
 // a step is looked at, so that the order of its events does not show.
 func (f *fold) settle() {
+	f.touched = slices.Grow(f.touched, len(f.groups))
 	for _, c := range f.groups {
 		g, was, is, cause, at := c.group, c.was, c.group.winner(), c.cause, c.at
 		g.changed = 0

@@ -88,7 +88,11 @@ func at(e *matrixrtc.Event) time.Time {
 
 // readRoom is a room from the raw events that a first sync would bring.
 func readRoom(lines [][]byte) (*matrixrtc.Room, error) {
-	batch := matrixrtc.Batch{Complete: true, State: make([]matrixrtc.Event, 0, len(lines))}
+	batch := matrixrtc.Batch{
+		Complete: true,
+		State:    make([]matrixrtc.Event, 0, len(lines)),
+		Sticky:   make([]matrixrtc.Event, 0, len(lines)),
+	}
 	for _, line := range lines {
 		e, err := matrixrtc.ParseEvent(line, benchRoom)
 		if err != nil {
