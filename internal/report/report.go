@@ -126,25 +126,31 @@ func ofSession(s *matrixrtc.Session) Session {
 	return out
 }
 
-// place is where a Member and what it points to lie together.
-type place struct {
-	Member
-	expires int64
-	intent  string
-}
-
 func ofMember(s *matrixrtc.Session, m matrixrtc.Member) Member {
 	var p place
 	p.fill(s, m)
 	return p.Member
 }
 
+// place is where a Member and what it points to lie together.
+type place struct {
+	Member
+	expires int64
+	intent  string
+
+	// reachable is whether members are that have one transport only, by its text:
+	// most members of a session have one of a few. nil: nothing is remembered.
+	reachable map[string]bool
+}
+
+// maxReachable bounds what a place remembers.
+const maxReachable = 64
+
 // fill makes the document of a member. It is good until the next fill.
 func (p *place) fill(s *matrixrtc.Session, m matrixrtc.Member) {
 	p.Member = Member{
 		User: m.User, Device: m.Device, Member: m.Member, Event: m.Event,
-		Dialect: m.Dialect, Created: m.Created.UnixMilli(),
-		Reachable: s.Reachable(m.Membership, Kinds...), Identities: m.Identities(),
+		Dialect: m.Dialect, Created: m.Created.UnixMilli(), Identities: m.Identities(),
 	}
 	if m.Intent != "" {
 		p.intent = m.Intent
@@ -154,8 +160,22 @@ func (p *place) fill(s *matrixrtc.Session, m matrixrtc.Member) {
 		p.expires = m.Expires.UnixMilli()
 		p.Expires = &p.expires
 	}
-	if ts := s.ReceiveFrom(m.Membership); len(ts) > 0 {
+	ts := s.ReceiveFrom(m.Membership)
+	if len(ts) > 0 {
 		p.Transport = ts[0].Raw
+	}
+	// The draft looks at more than the transport (docs/protocol.md R-DRAFT-13).
+	if len(ts) != 1 || m.Dialect == matrixrtc.DialectDraft {
+		p.Reachable = s.Reachable(m.Membership, Kinds...)
+		return
+	}
+	known := false
+	if p.Reachable, known = p.reachable[string(p.Transport)]; known {
+		return
+	}
+	p.Reachable = s.Reachable(m.Membership, Kinds...)
+	if p.reachable != nil && len(p.reachable) < maxReachable {
+		p.reachable[string(p.Transport)] = p.Reachable
 	}
 }
 

@@ -105,7 +105,7 @@ func (p *pen) session(s *matrixrtc.Session) {
 	p.text(string(d.Oldest))
 	p.key("members")
 	p.open('[')
-	var one place
+	one := place{reachable: map[string]bool{}}
 	for _, m := range s.Members() {
 		one.fill(s, m)
 		p.next()
