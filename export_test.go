@@ -24,3 +24,25 @@ func (r *Room) Kept() int {
 	}
 	return n
 }
+
+// ShapedReader reads records as a History does: by the shapes of those before.
+type ShapedReader struct {
+	f      fact
+	plan   dialectPlan
+	shapes *eventShapes
+}
+
+// NewShapedReader makes one that has seen nothing.
+func NewShapedReader() *ShapedReader {
+	return &ShapedReader{plan: planOf(nil), shapes: newEventShapes()}
+}
+
+// Read is ParseRecord of an event that is valid; known says that its shape was.
+func (s *ShapedReader) Read(raw []byte) (r Record, known, ok bool) {
+	_, known = s.shapes.Read(raw, s.shapes.values[:])
+	if !s.f.readJSON(raw, "", &s.plan, s.shapes) {
+		return r, known, false
+	}
+	s.f.readBefore(&s.plan)
+	return s.f.record(), known, true
+}

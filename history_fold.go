@@ -48,6 +48,7 @@ type History struct {
 	over   []PastSession
 
 	fact    fact
+	shapes  *eventShapes
 	current *pastCell   // of the event that is being folded in
 	touched []*pastSeat // to be judged anew
 	key     []byte      // scratch for keys
@@ -58,7 +59,7 @@ type History struct {
 
 // NewHistory makes an empty history. opts may be nil.
 func NewHistory(opts *HistoryOptions) *History {
-	h := &History{rooms: map[string]*pastRoom{}}
+	h := &History{rooms: map[string]*pastRoom{}, shapes: newEventShapes()}
 	if opts != nil {
 		h.opts = *opts
 	}
@@ -108,7 +109,7 @@ func (h *History) AddEvent(e *Event) []PastSession {
 // are those of ParseEvent, and the event then changes nothing. Nothing of raw is
 // kept. It is the fastest way in: most events cost no allocation.
 func (h *History) AddJSON(raw []byte, room RoomID) ([]PastSession, error) {
-	if !h.fact.readJSON(raw, room, &h.plan) {
+	if !h.fact.readJSON(raw, room, &h.plan, h.shapes) {
 		e, err := ParseEvent(raw, room)
 		if err != nil {
 			return nil, err

@@ -5,21 +5,52 @@ import (
 )
 
 // readJSON makes the fact of an event in client format. It is false if
-// ParseEvent has to say what is wrong with it.
-func (f *fact) readJSON(raw []byte, room RoomID, p *dialectPlan) (ok bool) {
+// ParseEvent has to say what is wrong with it. shapes may be nil.
+func (f *fact) readJSON(raw []byte, room RoomID, p *dialectPlan, shapes *eventShapes) (ok bool) {
 	f.reset()
 	if len(raw) > MaxEventSize {
 		return false
 	}
-	var content, ts jsonscan.Value
+	if room != "" {
+		f.room = f.keep(string(room))
+	}
+	if shapes != nil && !p.strange {
+		if tag, ok := shapes.Read(raw, shapes.values[:]); ok {
+			if f.fromShape(tag, room, p, &shapes.values) {
+				return true
+			}
+			f.reset()
+			if room != "" {
+				f.room = f.keep(string(room))
+			}
+		}
+	}
+	content, ok := f.scan(raw, room)
+	if !ok {
+		return false
+	}
+	if !f.classify(content, p) {
+		e, err := ParseEvent(raw, room)
+		if err != nil {
+			return false
+		}
+		f.slowly(&e, p)
+	}
+	f.previous = f.before != nil && f.kind == RecordMember
+	if shapes != nil && !p.strange {
+		shapes.Learn(raw, func() (int, bool) { return shapeOf(raw, f, content) })
+	}
+	return true
+}
+
+// scan reads the envelope of an event and yields its content.
+func (f *fact) scan(raw []byte, room RoomID) (content jsonscan.Value, ok bool) {
+	var ts jsonscan.Value
 	texts := true // what has to be a text is one
 	text := func(v jsonscan.Value) []byte {
 		b, ok := v.TextBytes()
 		texts = texts && ok
 		return b
-	}
-	if room != "" {
-		f.room = f.keep(string(room))
 	}
 	fields := jsonscan.Open(raw)
 	for fields.Next() {
@@ -56,18 +87,7 @@ func (f *fact) readJSON(raw []byte, room RoomID, p *dialectPlan) (ok bool) {
 	}
 	how := jsonscan.NotNumber
 	f.ts, how = ts.Int()
-	if !texts || fields.Err() != nil || len(f.typ) == 0 || len(f.sender) == 0 || content == nil || how == jsonscan.NotNumber {
-		return false
-	}
-	if !f.classify(content, p) {
-		e, err := ParseEvent(raw, room)
-		if err != nil {
-			return false
-		}
-		f.slowly(&e, p)
-	}
-	f.previous = f.before != nil && f.kind == RecordMember
-	return true
+	return content, texts && fields.Err() == nil && len(f.typ) > 0 && len(f.sender) > 0 && content != nil && how != jsonscan.NotNumber
 }
 
 func (f *fact) readUnsigned(v jsonscan.Value) {
@@ -80,14 +100,17 @@ func (f *fact) readUnsigned(v jsonscan.Value) {
 		case "replaces_state":
 			f.replaces, _ = v.TextBytes()
 		case "redacted_because":
-			f.redacted = v.Kind() == jsonscan.Object
-			f.redactedAt = 0
-			because := v.Fields()
-			for because.Next() {
-				if string(because.Key()) == "origin_server_ts" {
-					f.redactedAt, _ = because.Value().Int()
-				}
-			}
+			f.readBecause(v)
+		}
+	}
+}
+
+func (f *fact) readBecause(v jsonscan.Value) {
+	f.redacted, f.redactedAt = v.Kind() == jsonscan.Object, 0
+	fields := v.Fields()
+	for fields.Next() {
+		if string(fields.Key()) == "origin_server_ts" {
+			f.redactedAt, _ = fields.Value().Int()
 		}
 	}
 }
@@ -178,7 +201,8 @@ func (f *fact) classifyMessage(content jsonscan.Value, p *dialectPlan) (done boo
 		if p.strange {
 			return false
 		}
-		f.stickyClaim(content, p)
+		said := sortSticky(content)
+		f.stickyClaim(&said, p)
 	case TypeRoomRedaction:
 		f.kind = RecordRedaction
 		if len(f.target) == 0 {

@@ -127,7 +127,7 @@ func RecordOf(e *Event, dialects []Dialect) Record {
 func ParseRecord(raw []byte, room RoomID, dialects []Dialect) (Record, error) {
 	var f fact
 	p := planOf(dialects)
-	if !f.readJSON(raw, room, &p) {
+	if !f.readJSON(raw, room, &p, nil) {
 		return strangeRecord(raw, room, dialects)
 	}
 	f.readBefore(&p)

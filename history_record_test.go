@@ -199,6 +199,49 @@ func TestRecordsSayWhatDialectsDecode(t *testing.T) {
 	}
 }
 
+// TestRecordsOfOneShape: events that look like one before are read without a scan,
+// and say the same.
+func TestRecordsOfOneShape(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(2, 1))
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	known := 0
+	for range 300 {
+		reader := NewShapedReader()
+		var shapes [][]byte
+		for range 6 {
+			more := pick("", `,"msc4354_sticky":{"duration_ms":3600000},"unsigned":{"age":5}`, `,"sticky":{"duration_ms":1000}`)
+			more += pick("", "", `,"unsigned":{"prev_content":`+pick(recordContents...)+`,"replaces_state":"$f"}`, `,"unsigned":{"redacted_because":{"origin_server_ts":5}}`)
+			shapes = append(shapes, rawEvent(pick(recordTypes...), pick("", "_@u:x_D", "@u:x", "m.call#ROOM"), mutate(r, pick(recordContents...)), more))
+		}
+		for range 60 {
+			raw := bytes.Clone(shapes[r.IntN(len(shapes))])
+			for range r.IntN(3) {
+				old := pick(`"D"`, `"k"`, `"m.call"`, `"$e"`, `1760000000000`, `"@u:x"`, `"m.call#ROOM"`, `3600000`, `14400000`, `""`, `"join"`, `"livekit"`)
+				raw = bytes.Replace(raw, []byte(old), []byte(pick(`"E"`, `""`, `"a#b"`, `7`, `-1e3`, `1760000100000`, `"\u0044"`, `"@v:x"`, `"leave"`, `"k"`, `{}`)), 1+r.IntN(2))
+			}
+			known += shaped(t, reader, raw)
+		}
+	}
+	if known < 2000 {
+		t.Errorf("only %d events were of a known shape", known)
+	}
+}
+
+// shaped holds a reader that knows shapes against one that does not.
+func shaped(t *testing.T, reader *ShapedReader, raw []byte) int {
+	t.Helper()
+	got, known, ok := reader.Read(raw)
+	want, err := ParseRecord(raw, "", nil)
+	if ok != (err == nil) || ok && !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s\nby its shape (%v) it says\n%+v, %v\nby itself\n%+v, %v", raw, known, got, ok, want, err)
+	}
+	if known {
+		return 1
+	}
+	return 0
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -214,7 +257,12 @@ func FuzzRecord(f *testing.F) {
 	}
 	keys := []string{"", "_@u:x_D_m.call", "_@u:x_D", "@u:x", "m.call#ROOM"}
 	f.Fuzz(func(t *testing.T, content []byte, typ, key byte) {
-		sameRecord(t, rawEvent(recordTypes[int(typ)%len(recordTypes)], keys[int(key)%len(keys)], string(content), `,"msc4354_sticky":{"duration_ms":3600000}`))
+		raw := rawEvent(recordTypes[int(typ)%len(recordTypes)], keys[int(key)%len(keys)], string(content), `,"msc4354_sticky":{"duration_ms":3600000}`)
+		sameRecord(t, raw)
+		reader := NewShapedReader()
+		for _, text := range [][]byte{raw, bytes.ReplaceAll(raw, []byte("1"), []byte("2")), bytes.ReplaceAll(raw, []byte(`"k"`), []byte(`"l"`)), raw, bytes.ReplaceAll(raw, []byte("1"), []byte("0"))} {
+			shaped(t, reader, text)
+		}
 	})
 }
 

@@ -1,0 +1,308 @@
+package jsonscan
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// Shapes reads objects that are like one that it has learned: the same but for
+// some of their strings and numbers. Programs write what they write often in one
+// shape, and to compare is quicker than to scan. A text of no known shape is left
+// to Open.
+//
+// What Read accepts is valid JSON, and the values are those that a walk yields:
+// keys, their order and all that stands between the values are compared to the
+// byte, and each value that may differ is checked.
+//
+// A Shapes belongs to one goroutine.
+type Shapes struct {
+	paths []path
+	fixed string // the key whose value is part of a shape
+	list  []*shape
+	wait  int // misses to let pass before the next look at one
+	pause int // the length of that
+	hits  int // since a shape was learned last
+}
+
+// Bounds of what is learned. A text that exceeds them has no shape.
+const (
+	maxShapes     = 8
+	maxShapeSize  = 8 << 10
+	maxShapeDepth = 16
+	maxVariables  = 48
+	maxScalars    = 256
+	maxPause      = 1 << 12
+)
+
+type path []string
+
+// NewShapes makes a Shapes that reads the values at some paths, each the keys
+// from the top joined by slashes. The value of the key named fixed, wherever it
+// stands, is a part of the shape.
+func NewShapes(fixed string, paths ...string) *Shapes {
+	s := &Shapes{fixed: fixed}
+	for _, p := range paths {
+		s.paths = append(s.paths, strings.Split(p, "/"))
+	}
+	return s
+}
+
+// shape is a text that was learned. In between its variable values it is compared
+// as it stands.
+type shape struct {
+	text    []byte
+	scalars []scalar
+	tag     int
+	found   []capture
+
+	steps []step // made of the above
+}
+
+// scalar is a string or a number of the text.
+type scalar struct {
+	from, to int
+	variable bool
+	fixed    bool
+}
+
+// capture is the place of a path's value in the text.
+type capture struct {
+	path     int
+	from, to int
+
+	first, last mark // the same for any text of the shape
+}
+
+// mark is a place in relation to where the literal of a step begins.
+type mark struct{ step, offset int }
+
+// step is a text that has to stand there and the value behind it.
+type step struct {
+	literal  []byte
+	variable bool // else it is the last step
+	text     bool // the value is a string
+}
+
+// Read fills in the values at the paths, nil where there are none, and returns
+// what was given to Learn. It is false if the text is of no known shape.
+func (s *Shapes) Read(text []byte, values []Value) (tag int, ok bool) {
+	for i, sh := range s.list {
+		var base [maxVariables + 1]int
+		if !sh.match(text, &base) {
+			continue
+		}
+		if i > 0 { // what came last comes next
+			copy(s.list[1:i+1], s.list[:i])
+			s.list[0] = sh
+		}
+		clear(values)
+		for j := range sh.found {
+			c := &sh.found[j]
+			from, to := base[c.first.step]+c.first.offset, base[c.last.step]+c.last.offset
+			values[c.path] = text[from:to:to]
+		}
+		s.hits++
+		return sh.tag, true
+	}
+	return 0, false
+}
+
+// match compares a text with the shape. base becomes where the literals begin.
+func (sh *shape) match(text []byte, base *[maxVariables + 1]int) bool {
+	pos := 0
+	for i := range sh.steps {
+		st := &sh.steps[i]
+		base[i] = pos
+		end := pos + len(st.literal)
+		if end > len(text) || string(text[pos:end]) != string(st.literal) {
+			return false
+		}
+		if !st.variable {
+			return end == len(text)
+		}
+		var err error
+		switch {
+		case end == len(text):
+			return false
+		case !st.text:
+			if c := text[end]; c != '-' && (c < '0' || c > '9') {
+				return false
+			}
+			pos, err = skipNumber(text, end)
+		case text[end] != '"':
+			return false
+		default:
+			pos, err = skipString(text, end)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// Learn takes note of an object that is valid JSON and that Read did not know.
+// tag is called for what Read is to return for texts of its shape; it is false if
+// the text is not to be learned. To learn costs some microseconds; if what was
+// learned is of no use, less and less is.
+func (s *Shapes) Learn(text []byte, tag func() (int, bool)) {
+	if s.wait > 0 {
+		s.wait--
+		return
+	}
+	if s.hits < 4*maxShapes {
+		s.pause = min(2*s.pause+1, maxPause)
+	} else {
+		s.pause = 0
+	}
+	if len(s.list) >= maxShapes {
+		s.wait = s.pause
+	}
+	if len(text) > maxShapeSize || bytes.IndexByte(text, '\\') >= 0 {
+		return
+	}
+	for _, sh := range s.list {
+		if sh.widen(text) {
+			return
+		}
+	}
+	sh := &shape{text: bytes.Clone(text)}
+	if !s.walk(sh, sh.text, 0, nil) || !sh.compile() {
+		return
+	}
+	t, ok := tag()
+	if !ok {
+		return
+	}
+	s.hits = 0
+	sh.tag = t
+	if len(s.list) == maxShapes {
+		s.list = s.list[:maxShapes-1]
+	}
+	s.list = slices.Insert(s.list, 0, sh)
+}
+
+// walk notes the scalars and the wanted values of an object or an array, of which
+// at is the place. It is false if a key stands twice: then a walk of a text of
+// this shape yields something else than one place. Escapes were ruled out.
+func (s *Shapes) walk(sh *shape, v Value, at int, keys path) bool {
+	if v.Kind() == Array {
+		elems := v.Elements()
+		for elems.Next() {
+			if !s.note(sh, elems.Value(), at+elems.pos-len(elems.value), append(keys, "")) {
+				return false
+			}
+		}
+		return true
+	}
+	var seen []string
+	fields := v.Fields()
+	for fields.Next() {
+		key := string(fields.Key())
+		if slices.Contains(seen, key) {
+			return false
+		}
+		seen = append(seen, key)
+		if !s.note(sh, fields.Value(), at+fields.pos-len(fields.value), append(keys, key)) {
+			return false
+		}
+	}
+	return true
+}
+
+// note takes one value in.
+func (s *Shapes) note(sh *shape, v Value, at int, keys path) bool {
+	if len(keys) > maxShapeDepth || len(sh.scalars) > maxScalars {
+		return false
+	}
+	for i, p := range s.paths {
+		if slices.Equal(p, keys) {
+			sh.found = append(sh.found, capture{path: i, from: at, to: at + len(v)})
+		}
+	}
+	switch v.Kind() {
+	case Object, Array:
+		return s.walk(sh, v, at, keys)
+	case String, Number:
+		sh.scalars = append(sh.scalars, scalar{from: at, to: at + len(v), fixed: keys[len(keys)-1] == s.fixed})
+	}
+	return true
+}
+
+// compile makes the steps. It is false if there are too many.
+func (sh *shape) compile() bool {
+	var steps []step
+	var starts []int // of the literals
+	from := 0
+	for _, sc := range sh.scalars {
+		if sc.variable {
+			steps = append(steps, step{literal: sh.text[from:sc.from], variable: true, text: sh.text[sc.from] == '"'})
+			starts = append(starts, from)
+			from = sc.to
+		}
+	}
+	if len(steps) > maxVariables {
+		return false
+	}
+	sh.steps = append(steps, step{literal: sh.text[from:]})
+	starts = append(starts, from)
+	// A place is in a literal, or at one of its ends.
+	place := func(at int) mark {
+		i, found := slices.BinarySearch(starts, at)
+		if !found {
+			i--
+		}
+		return mark{i, at - starts[i]}
+	}
+	for i := range sh.found {
+		c := &sh.found[i]
+		c.first, c.last = place(c.from), place(c.to)
+	}
+	return true
+}
+
+// widen lets values of the shape vary so that the text is one of it. It is false
+// if that cannot be.
+func (sh *shape) widen(text []byte) bool {
+	var newly []int
+	pos, from := 0, 0
+	same := func(literal []byte) bool {
+		end := pos + len(literal)
+		ok := end <= len(text) && string(text[pos:end]) == string(literal)
+		pos = end
+		return ok
+	}
+	for i, sc := range sh.scalars {
+		if !same(sh.text[from:sc.from]) || pos >= len(text) {
+			return false
+		}
+		from = sc.to
+		end := valueEnd(text, pos)
+		value := Value(text[pos:end])
+		if value.Kind() != Value(sh.text[sc.from:sc.to]).Kind() {
+			return false
+		}
+		pos = end
+		switch {
+		case sc.variable || string(value) == string(sh.text[sc.from:sc.to]):
+		case sc.fixed:
+			return false
+		default:
+			newly = append(newly, i)
+		}
+	}
+	if !same(sh.text[from:]) || pos != len(text) {
+		return false
+	}
+	for _, i := range newly {
+		sh.scalars[i].variable = true
+	}
+	if !sh.compile() {
+		for _, i := range newly {
+			sh.scalars[i].variable = false
+		}
+		return false
+	}
+	return true
+}
