@@ -357,7 +357,8 @@ func (d sticky) transports(c *stickyContent, m *told) {
 
 // strings reads a list of strings; what is none is left out.
 func (p *problems) strings(v jsonscan.Value, field string) []string {
-	list := []string{}
+	var room [4]string // most lists fit, and need not be made twice
+	list := room[:0]
 	if v.Kind() != jsonscan.Array {
 		p.remark(field, "is not a list", slotSource)
 	}
@@ -373,8 +374,14 @@ func (p *problems) strings(v jsonscan.Value, field string) []string {
 			p.remark(index(field, i), "is not a string", slotSource)
 		}
 	}
-	return list
+	if len(list) == 1 && list[0] == TransportLiveKit {
+		return onlyLiveKit
+	}
+	return append([]string{}, list...)
 }
+
+// onlyLiveKit is what nearly every member can subscribe to: one copy serves all.
+var onlyLiveKit = []string{TransportLiveKit}
 
 // maxSlotID is how long a slot id may be that is written, in bytes.
 const maxSlotID = 255

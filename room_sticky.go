@@ -22,7 +22,8 @@ type stickyGroup struct {
 	ref   stickyRef
 	cells []*cell // ascending: the last one wins
 
-	changed int // index + 1 in fold.groups, 0 if no step has changed it
+	changed int      // index + 1 in fold.groups, 0 if no step has changed it
+	one     [1]*cell // where cells begins: most hold one
 }
 
 // groupChange is what a step has done to a group.
@@ -113,6 +114,7 @@ func (f *fold) hold(ref stickyRef, e *Event, ends time.Time, claim Claim) *cell 
 	g := f.sticky[ref]
 	if g == nil {
 		g = &stickyGroup{ref: ref}
+		g.cells = g.one[:0]
 		f.sticky[ref] = g
 	}
 	c := newStickyCell(e, ends, claim)
