@@ -59,7 +59,7 @@ func LiveKitTransport(serviceURL, alias string) Transport {
 
 // selectionOf reads focus_selection.
 func selectionOf(t Transport) string {
-	fields := jsonscan.Open(t.Raw)
+	fields := jsonscan.Value(t.Raw).Fields()
 	for fields.Next() {
 		if string(fields.Key()) == "focus_selection" {
 			b, _ := fields.Value().TextBytes()
@@ -93,7 +93,7 @@ func (t Transport) Equal(u Transport) bool {
 // addresses are what the LiveKit view has as ServiceURL and URL, without its
 // allocations: sessions ask for them once for each member.
 func (t Transport) addresses() (service, url []byte) {
-	fields := jsonscan.Open(t.Raw)
+	fields := jsonscan.Value(t.Raw).Fields() // checked when the event was read
 	for fields.Next() {
 		switch string(fields.Key()) {
 		case "livekit_service_url":

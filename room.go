@@ -53,12 +53,16 @@ type RoomOptions struct {
 // (a device may say the same in two dialects). A change of a cell touches
 // seats; a touched seat is judged anew, and the difference is the Change.
 type Room struct {
-	id       RoomID
-	opts     RoomOptions
-	version  RoomVersion
-	secret   bool // m.room.encryption
-	anyone   bool // an m.room.member has been seen
-	people   map[UserID]*person
+	id      RoomID
+	opts    RoomOptions
+	version RoomVersion
+	secret  bool // m.room.encryption
+	anyone  bool // an m.room.member has been seen
+	people  map[UserID]*person
+	last    struct { // who was asked for last
+		id     UserID
+		person *person
+	}
 	state    map[string]map[string]*cell // by type and key; m.room.member stands with people
 	sticky   map[stickyRef]*stickyGroup
 	types    []string          // of sticky events

@@ -98,6 +98,7 @@ func (f *fold) grow(b Batch) {
 
 func (f *fold) growTo(people, says, sticky int) {
 	f.people = make(map[UserID]*person, people)
+	f.last.person = nil
 	f.byEvent = make(map[EventID]*cell, says+sticky)
 	f.sticky = make(map[stickyRef]*stickyGroup, sticky)
 }

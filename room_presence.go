@@ -138,11 +138,15 @@ func (f *fold) roomMember(e *Event) {
 }
 
 func (r *Room) person(id UserID) *person {
+	if r.last.person != nil && r.last.id == id {
+		return r.last.person // an event asks for its sender several times
+	}
 	p := r.people[id]
 	if p == nil {
 		p = &person{}
 		r.people[id] = p
 	}
+	r.last.id, r.last.person = id, p
 	return p
 }
 
@@ -150,6 +154,7 @@ func (r *Room) person(id UserID) *person {
 func (r *Room) forget(id UserID, p *person) {
 	if p.presence == presenceUnknown && p.cell == nil && p.seats == nil && len(p.index) == 0 && p.stuck == 0 {
 		delete(r.people, id)
+		r.last.person = nil
 	}
 }
 
