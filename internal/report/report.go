@@ -11,9 +11,14 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 )
 
+// Version is the version of the documents: it grows when a field is taken away
+// or means something else.
+const Version = 1
+
 // Document is the sessions of some rooms at one moment. All times are
 // milliseconds since 1970.
 type Document struct {
+	Version  int       `json:"version"` // Version
 	At       int64     `json:"at"`
 	Sessions []Session `json:"sessions"`
 	Invalid  []Invalid `json:"invalid"`
@@ -77,7 +82,7 @@ func Rooms(at time.Time, rooms ...*matrixrtc.Room) Document {
 
 // stock is a document without its sessions, and the sessions.
 func stock(at time.Time, rooms []*matrixrtc.Room) (Document, []*matrixrtc.Session) {
-	d := Document{At: at.UnixMilli(), Invalid: []Invalid{}}
+	d := Document{Version: Version, At: at.UnixMilli(), Invalid: []Invalid{}}
 	var sessions []*matrixrtc.Session
 	rooms = slices.SortedFunc(slices.Values(rooms), func(a, b *matrixrtc.Room) int { return cmp.Compare(a.ID(), b.ID()) })
 	for _, r := range rooms {

@@ -59,6 +59,8 @@ func (l Listing) Document() Sessions {
 func (l Listing) WriteJSON(w io.Writer) error {
 	p := newPen(w)
 	p.open('{')
+	p.key("version")
+	p.int(int64(l.head.Version))
 	p.key("at")
 	p.int(l.head.At)
 	p.key("sessions")

@@ -156,7 +156,7 @@ func (b *Board) Snapshot(now time.Time) Snapshot {
 // state is called with mu held.
 func (b *Board) state(now time.Time) Snapshot {
 	s := Snapshot{
-		Document:     report.Document{At: now.UnixMilli(), Invalid: []report.Invalid{}},
+		Document:     report.Document{Version: report.Version, At: now.UnixMilli(), Invalid: []report.Invalid{}},
 		Sessions:     []Session{},
 		Site:         b.opts.Site,
 		Started:      b.started.UnixMilli(),

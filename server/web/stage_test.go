@@ -91,7 +91,7 @@ func (s *stage) end(at time.Time, user string, cause matrixrtc.Cause) {
 
 // tell updates the board with all that has happened.
 func (s *stage) tell(now time.Time) {
-	doc := report.Document{At: now.UnixMilli(), Invalid: s.invalid, Unreadable: s.dark}
+	doc := report.Document{Version: report.Version, At: now.UnixMilli(), Invalid: s.invalid, Unreadable: s.dark}
 	var order []matrixrtc.SlotID
 	by := map[matrixrtc.SlotID][]actor{}
 	for _, a := range s.members {
