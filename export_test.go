@@ -39,7 +39,7 @@ func NewShapedReader() *ShapedReader {
 
 // Read is ParseRecord of an event that is valid; known says that its shape was.
 func (s *ShapedReader) Read(raw []byte) (r Record, known, ok bool) {
-	_, known = s.shapes.Read(raw, s.shapes.values[:])
+	_, known = s.shapes.Read(raw, s.shapes.places[:])
 	if !s.f.readJSON(raw, "", &s.plan, s.shapes) {
 		return r, known, false
 	}

@@ -8,12 +8,18 @@ import (
 // made straight from JSON allocates nothing. It is valid until the next one is
 // made in its place.
 type fact struct {
+	factValues
+	claims  []claimFact // what it states
+	earlier []claimFact // what prev_content stated, once it is read
+	scratch []byte      // holds texts that stand nowhere as they are
+}
+
+type factValues struct {
 	kind                          RecordKind
 	room, event, typ, sender, key []byte
 	state                         bool // there is a state key
 	ts                            int64
 
-	claims              []claimFact
 	invalid, read       bool
 	sticky              int64
 	encrypted, redacted bool
@@ -21,10 +27,8 @@ type fact struct {
 	replaces            []byte
 	before              jsonscan.Value // prev_content as long as it is not read
 	previous            bool           // the server sent it
-	earlier             []claimFact    // what it stated, once it is read
-
-	doubtful bool // what the event states had begun before
-	assumed  bool // what is folded in is what was before
+	doubtful            bool           // what the event states had begun before
+	assumed             bool           // what is folded in is what was before
 
 	joined            bool
 	open, secured     bool
@@ -32,9 +36,7 @@ type fact struct {
 	target, ring      []byte
 	lifetime          int64
 	version           []byte
-
-	device  []byte // whose Megolm session encrypted the event
-	scratch []byte // holds texts that stand nowhere as they are
+	device            []byte // whose Megolm session encrypted the event
 }
 
 // claimFact is a RecordClaim that borrows its texts.
@@ -52,7 +54,8 @@ const never = 1 << 62
 
 // reset makes an empty fact, and keeps the space.
 func (f *fact) reset() {
-	*f = fact{claims: f.claims[:0], earlier: f.earlier[:0], scratch: f.scratch[:0]}
+	f.factValues = factValues{}
+	f.claims, f.earlier, f.scratch = f.claims[:0], f.earlier[:0], f.scratch[:0]
 }
 
 // keep copies a text into the fact.

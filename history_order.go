@@ -13,12 +13,15 @@ import (
 // A record is out of order if it is older than another one of its state key
 // that came before, unless it says that it replaced that one; or if it comes
 // later than HistoryOptions.Late allows. An event that comes twice is out of
-// order unless nothing came in between that could matter.
+// order unless nothing came in between that could matter, and so is one that
+// does not say its room.
 type OrderCheck struct {
 	late  int64
 	rooms map[*pastRoom]*orderRoom
 	room  *pastRoom // of the last record
 	state *orderRoom
+
+	broken bool
 }
 
 // orderReach is how many records of a room a check looks back to. What is older
@@ -70,9 +73,14 @@ func (c *OrderCheck) Look(h *History) bool {
 	}
 	if r := c.state; !r.broken {
 		r.look(f, c.late)
+		r.broken = r.broken || len(f.room) == 0
+		c.broken = c.broken || r.broken
 	}
 	return !c.state.broken
 }
+
+// Broken reports whether any room is out of order.
+func (c *OrderCheck) Broken() bool { return c.broken }
 
 func (r *orderRoom) look(f *fact, late int64) {
 	m := orderMark{key: nameHash(f.key) ^ uint64(f.kind), event: nameHash(f.event), replaces: nameHash(f.replaces), ts: f.ts}

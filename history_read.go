@@ -15,8 +15,8 @@ func (f *fact) readJSON(raw []byte, room RoomID, p *dialectPlan, shapes *eventSh
 		f.room = f.keep(string(room))
 	}
 	if shapes != nil && !p.strange {
-		if tag, ok := shapes.Read(raw, shapes.values[:]); ok {
-			if f.fromShape(tag, room, p, &shapes.values) {
+		if tag, ok := shapes.Read(raw, shapes.places[:]); ok {
+			if f.fromShape(tag, raw, room, p, &shapes.places) {
 				return true
 			}
 			f.reset()
@@ -352,7 +352,8 @@ func (f *fact) readBefore(p *dialectPlan) {
 	key := string(f.key)
 	e := Event{Room: RoomID(f.room), Type: string(f.typ), StateKey: &key, Sender: UserID(f.sender), Content: []byte(content)}
 	e.Origin = timeOf(f.ts)
-	g := fact{ts: f.ts, state: true}
+	g := fact{}
+	g.ts, g.state = f.ts, true
 	g.slowly(&e, p)
 	f.earlier = append(f.earlier, g.claims...)
 }

@@ -6,7 +6,7 @@ import "github.com/matrixrtc-go/matrixrtc/internal/jsonscan"
 // other. eventShapes reads those that do without scanning them.
 type eventShapes struct {
 	*jsonscan.Shapes
-	values [shapeValues]jsonscan.Value
+	places [shapeValues]jsonscan.Place
 }
 
 // The values that are read of an event of a known shape.
@@ -126,7 +126,8 @@ func shapeOf(raw []byte, f *fact, content jsonscan.Value) (tag int, ok bool) {
 
 // fromShape makes the fact of an event of a known shape. It is false if there is
 // something about it that only a scan can judge.
-func (f *fact) fromShape(tag int, room RoomID, p *dialectPlan, v *[shapeValues]jsonscan.Value) (ok bool) {
+func (f *fact) fromShape(tag int, raw []byte, room RoomID, p *dialectPlan, at *[shapeValues]jsonscan.Place) (ok bool) {
+	v := func(i int) jsonscan.Value { return at[i].In(raw) }
 	texts := true
 	text := func(v jsonscan.Value) []byte {
 		if v == nil {
@@ -136,22 +137,22 @@ func (f *fact) fromShape(tag int, room RoomID, p *dialectPlan, v *[shapeValues]j
 		texts = texts && ok
 		return b
 	}
-	f.typ, f.event, f.sender = text(v[atType]), text(v[atEvent]), text(v[atSender])
-	if id := text(v[atRoom]); room == "" {
+	f.typ, f.event, f.sender = text(v(atType)), text(v(atEvent)), text(v(atSender))
+	if id := text(v(atRoom)); room == "" {
 		f.room = id
 	}
-	f.key, f.state = text(v[atKey]), v[atKey] != nil
-	f.target, f.replaces = text(v[atRedacts]), text(v[atReplaces])
+	f.key, f.state = text(v(atKey)), v(atKey) != nil
+	f.target, f.replaces = text(v(atRedacts)), text(v(atReplaces))
 	how := jsonscan.NotNumber
-	f.ts, how = v[atTime].Int()
-	if !texts || len(f.typ) == 0 || len(f.sender) == 0 || v[atContent].Kind() != jsonscan.Object || how == jsonscan.NotNumber {
+	f.ts, how = v(atTime).Int()
+	if !texts || len(f.typ) == 0 || len(f.sender) == 0 || v(atContent).Kind() != jsonscan.Object || how == jsonscan.NotNumber {
 		return false
 	}
-	if d := either(v[atStable], v[atUnstable]); d != nil {
+	if d := either(v(atStable), v(atUnstable)); d != nil {
 		f.sticky = stickyDuration(d).Milliseconds()
 	}
-	if f.before = v[atBefore]; v[atBecause] != nil {
-		f.readBecause(v[atBecause])
+	if f.before = v(atBefore); v(atBecause) != nil {
+		f.readBecause(v(atBecause))
 	}
 	switch tag & (shapeFocus - 1) {
 	case shapeState:
@@ -160,13 +161,14 @@ func (f *fact) fromShape(tag int, room RoomID, p *dialectPlan, v *[shapeValues]j
 		if f.kind = RecordSticky; f.sticky == 0 {
 			return false
 		}
+		typ, _ := v(inType).TextBytes()
 		f.stickyClaim(&stickySaid{
-			slot: v[inSlot], application: v[inApplication], typ: typeText(v), stable: v[inStable], unstable: v[inUnstable],
-			id: v[inID], user: either(v[inUser], v[inClaimedUser]), device: either(v[inMemberDevice], v[inClaimedDevice]),
-			membership: v[inMembership], reachable: tag&shapeReach != 0, reachable2026: tag&shape2026 != 0,
+			slot: v(inSlot), application: v(inApplication), typ: typ, stable: v(inStable), unstable: v(inUnstable),
+			id: v(inID), user: either(v(inUser), v(inClaimedUser)), device: either(v(inMemberDevice), v(inClaimedDevice)),
+			membership: v(inMembership), reachable: tag&shapeReach != 0, reachable2026: tag&shape2026 != 0,
 		}, p)
 	default:
-		if !f.classify(v[atContent], p) {
+		if !f.classify(v(atContent), p) {
 			return false
 		}
 	}
@@ -175,7 +177,7 @@ func (f *fact) fromShape(tag int, room RoomID, p *dialectPlan, v *[shapeValues]j
 }
 
 // stateShape reads a membership of the dialects call and draft.
-func (f *fact) stateShape(tag int, p *dialectPlan, v *[shapeValues]jsonscan.Value) {
+func (f *fact) stateShape(tag int, p *dialectPlan, v func(int) jsonscan.Value) {
 	f.kind, f.sticky = RecordMember, 0
 	dialect, reads := DialectDraft, p.draft
 	if string(f.typ) == TypeCallMember {
@@ -186,13 +188,8 @@ func (f *fact) stateShape(tag int, p *dialectPlan, v *[shapeValues]jsonscan.Valu
 	}
 	f.read = true
 	f.claims, f.invalid = f.stateMember(f.claims, &stateSaid{
-		app: v[inApplication], call: v[inCall], mApp: v[inMApplication], mCall: v[inMCall], device: v[inDevice],
-		created: v[inCreated], expires: v[inExpires], expiresAfter: v[inExpiresAfter],
+		app: v(inApplication), call: v(inCall), mApp: v(inMApplication), mCall: v(inMCall), device: v(inDevice),
+		created: v(inCreated), expires: v(inExpires), expiresAfter: v(inExpiresAfter),
 		focus: tag&shapeFocus != 0, foci: tag&shapeFoci != 0,
 	}, dialect)
-}
-
-func typeText(v *[shapeValues]jsonscan.Value) []byte {
-	b, _ := v[inType].TextBytes()
-	return b
 }

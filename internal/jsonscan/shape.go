@@ -29,6 +29,7 @@ type Shapes struct {
 const (
 	maxShapes     = 8
 	maxShapeSize  = 8 << 10
+	maxShapeText  = 1 << 30 // of a text that is compared
 	maxShapeDepth = 16
 	maxVariables  = 48
 	maxScalars    = 256
@@ -84,9 +85,23 @@ type step struct {
 	text     bool // the value is a string
 }
 
-// Read fills in the values at the paths, nil where there are none, and returns
-// what was given to Learn. It is false if the text is of no known shape.
-func (s *Shapes) Read(text []byte, values []Value) (tag int, ok bool) {
+// Place is where in a text a value stands; the zero Place is nowhere.
+type Place struct{ From, To int32 }
+
+// In is the value in its text, nil if there is none.
+func (p Place) In(text []byte) Value {
+	if p.To == 0 {
+		return nil
+	}
+	return text[p.From:p.To:p.To]
+}
+
+// Read fills in where the values at the paths stand, and returns what was given
+// to Learn. It is false if the text is of no known shape.
+func (s *Shapes) Read(text []byte, places []Place) (tag int, ok bool) {
+	if len(text) > maxShapeText {
+		return 0, false
+	}
 	for i, sh := range s.list {
 		var base [maxVariables + 1]int
 		if !sh.match(text, &base) {
@@ -96,11 +111,10 @@ func (s *Shapes) Read(text []byte, values []Value) (tag int, ok bool) {
 			copy(s.list[1:i+1], s.list[:i])
 			s.list[0] = sh
 		}
-		clear(values)
+		clear(places)
 		for j := range sh.found {
 			c := &sh.found[j]
-			from, to := base[c.first.step]+c.first.offset, base[c.last.step]+c.last.offset
-			values[c.path] = text[from:to:to]
+			places[c.path] = Place{int32(base[c.first.step] + c.first.offset), int32(base[c.last.step] + c.last.offset)}
 		}
 		s.hits++
 		return sh.tag, true

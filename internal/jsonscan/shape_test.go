@@ -31,8 +31,8 @@ func byWalking(text []byte) (values []Value) {
 // shapely feeds objects to a Shapes and holds what it reads against a walk.
 func shapely(t *testing.T, s *Shapes, text []byte) (known bool) {
 	t.Helper()
-	values := make([]Value, len(shapePaths))
-	_, known = s.Read(text, values)
+	places := make([]Place, len(shapePaths))
+	_, known = s.Read(text, places)
 	valid := Valid(text) == nil && Value(text).Kind() == Object && len(Trim(text)) == len(text)
 	if !known {
 		if valid {
@@ -44,8 +44,8 @@ func shapely(t *testing.T, s *Shapes, text []byte) (known bool) {
 		t.Fatalf("%q is not valid, and was read", text)
 	}
 	for i, v := range byWalking(text) {
-		if !bytes.Equal(v, values[i]) || (v == nil) != (values[i] == nil) {
-			t.Fatalf("%q: %s is %q, and was read as %q", text, shapePaths[i], v, values[i])
+		if got := places[i].In(text); !bytes.Equal(v, got) || (v == nil) != (got == nil) {
+			t.Fatalf("%q: %s is %q, and was read as %q", text, shapePaths[i], v, got)
 		}
 	}
 	return true
@@ -91,17 +91,17 @@ func TestShapes(t *testing.T) {
 func TestShapesRefuse(t *testing.T) {
 	t.Parallel()
 	s := NewShapes("type", shapePaths...)
-	values := make([]Value, len(shapePaths))
+	places := make([]Place, len(shapePaths))
 	for _, text := range []string{`{"a":1,"a":2}`, `{"content":{"b":{"x":1,"x":1}}}`, `{"\u0061":1}`, `{"b":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`} {
 		s.Learn([]byte(text), func() (int, bool) { return 0, true })
-		if _, ok := s.Read([]byte(text), values); ok {
+		if _, ok := s.Read([]byte(text), places); ok {
 			t.Errorf("%s has a shape", text)
 		}
 	}
 	learned := 0
 	for i := range 20_000 {
 		text := fmt.Appendf(nil, `{"k%d":1}`, i)
-		if _, ok := s.Read(text, values); !ok {
+		if _, ok := s.Read(text, places); !ok {
 			s.Learn(text, func() (int, bool) { learned++; return 0, true })
 		}
 	}
@@ -128,18 +128,18 @@ func BenchmarkShapes(b *testing.B) {
 		return fmt.Appendf(nil, `{"type":"org.matrix.msc3401.call.member","room_id":"!bench:example.org","sender":"@user%d.name:example.org","state_key":"_@user1.name:example.org_ABCDEFGHIJ_m.call","event_id":"$%04dbcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ","origin_server_ts":%d,"content":{"application":"m.call","call_id":"","scope":"m.room","device_id":"ABCDEF%04d","expires":14400000,"m.call.intent":"video","focus_active":{"type":"livekit","focus_selection":"oldest_membership"},"foci_preferred":[{"type":"livekit","livekit_service_url":"https://livekit-jwt.example.org","livekit_alias":"!bench:example.org"}],"membershipID":"@user%d.name:example.org:ABCDEFGHIJ"},"unsigned":{"age":1234}}`, i, i, 1760000000000+i, i, i)
 	}
 	s := NewShapes("type", "type", "room_id", "sender", "state_key", "event_id", "origin_server_ts", "content", "content/application", "content/call_id", "content/device_id")
-	values := make([]Value, 10)
+	places := make([]Place, 10)
 	texts := make([][]byte, 64)
 	for i := range texts {
 		texts[i] = text(i)
-		if _, ok := s.Read(texts[i], values); !ok {
+		if _, ok := s.Read(texts[i], places); !ok {
 			s.Learn(texts[i], func() (int, bool) { return 0, true })
 		}
 	}
 	b.SetBytes(int64(len(texts[0])))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if _, ok := s.Read(texts[i%64], values); !ok {
+		if _, ok := s.Read(texts[i%64], places); !ok {
 			b.Fatal("not known")
 		}
 	}
