@@ -52,7 +52,7 @@ wasm:
 	GOOS=js GOARCH=wasm $(GO) vet $(PURE)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem . ./internal/...
+	$(GO) test -run '^$$' -bench . -benchmem . ./internal/... ./bench
 
 # Beside matrix-js-sdk, in the same run: bench/README.md.
 bench-peers:

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,7 +67,6 @@ func BenchmarkOneMore(b *testing.B) {
 				batch := []Event{{}}
 				now := zero
 				b.ReportAllocs()
-				cpu := cpuTime()
 				n := 0
 				for b.Loop() {
 					now = now.Add(step)
@@ -80,7 +78,6 @@ func BenchmarkOneMore(b *testing.B) {
 					}
 					n++
 				}
-				b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
 			})
 		}
 	}
@@ -95,15 +92,6 @@ func nextID(id EventID, n int) EventID {
 		n >>= 4
 	}
 	return EventID(b[:at])
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkKept is what a room of 10 000 members keeps, in bytes for each.
