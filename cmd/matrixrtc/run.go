@@ -23,6 +23,7 @@ type commands struct {
 	Logout LogoutCmd `cmd:"" help:"End the device at the homeserver and forget it." group:"account"`
 
 	Sessions SessionsCmd `cmd:"" help:"List the sessions of a room or of a file of events." group:"calls"`
+	History  HistoryCmd  `cmd:"" help:"Print the past calls of rooms or of files of events." group:"calls"`
 	Watch    WatchCmd    `cmd:"" help:"Print one line for every change of a room's sessions." group:"calls"`
 	Join     JoinCmd     `cmd:"" help:"Join a call: see who is there, send and receive media." group:"calls"`
 
@@ -40,6 +41,7 @@ const description = "MatrixRTC from the command line: join, watch and serve call
 var groups = kong.Groups{
 	"account": "Account:",
 	"calls":   "Calls:",
+	"which":   "Which calls:",
 	"site":    "Site:",
 	"other":   "Other:",
 	"as":      "As whom:",
@@ -151,8 +153,10 @@ func plain(err error) string {
 }
 
 // width is how many columns the terminal has, 80 if that is not known.
-func (a *app) width() int {
-	if f, ok := a.out.(*os.File); ok {
+func (a *app) width() int { return terminalWidth(a.out) }
+
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return w
 		}

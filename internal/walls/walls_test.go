@@ -24,7 +24,7 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 // A package that is not listed may be imported by nobody. A name that ends in
 // "/..." stands for everything below it.
 var importers = map[string][]string{
-	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "examples/...", "bench"},
+	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "examples/...", "bench"},
 	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e"},
 	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
@@ -46,6 +46,7 @@ var importers = map[string][]string{
 	"internal/past":       {"cmd/...", "server/web", "internal/stage"},
 	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e"},
 	"internal/eventfile":  {"cmd/..."},
+	"internal/arrange":    {"cmd/..."},
 	"internal/follow":     {"cmd/...", "internal/stage"},
 	"internal/completion": {"cmd/..."},
 	"internal/devstack":   {"internal/pagetest", "internal/stage", "cmd/...", "e2e"},
