@@ -67,12 +67,12 @@ func (t *tx) live(room int64, r *matrixrtc.Record, last map[int64]int64) error {
 }
 
 // late finds the record below which one belongs that comes late, 0 if it comes
-// in time: what a state event replaced tells its place, and the time that of
-// any other.
-func (t *tx) late(room int64, r *matrixrtc.Record) (int64, error) {
+// in time. The place of a state event is above what it replaced and below what
+// came after that; between these, and for any other event, its time tells.
+func (t *tx) late(room int64, r *matrixrtc.Record) (id int64, err error) {
 	switch r.Kind {
 	case matrixrtc.RecordSticky, matrixrtc.RecordRedaction, matrixrtc.RecordNotification, matrixrtc.RecordDecline:
-		return t.lateByTime(room, r)
+		return t.later(room, r.Time, firstTime, lastTime)
 	}
 	if r.Replaces == "" {
 		return 0, nil
@@ -93,40 +93,51 @@ func (t *tx) late(room int64, r *matrixrtc.Record) (int64, error) {
 		case s.Event == r.Replaces && above == nil:
 			return 0, nil
 		case s.Event == r.Replaces:
-			return t.rightAbove(room, s.ord)
+			return t.between(room, r.Time, s, above)
 		case s.Replaces == r.Event:
-			return s.id, nil
+			below, _, err := t.neighbours(s)
+			if err != nil {
+				return 0, err
+			}
+			return t.between(room, r.Time, below, s)
 		}
 		above, ord = s, s.ord
 	}
 }
 
-// rightAbove is the record right above a place.
-func (t *tx) rightAbove(room, ord int64) (id int64, err error) {
-	_, err = t.one("SELECT id FROM records WHERE room=? AND ord>? ORDER BY ord LIMIT 1", []any{room, ord}, &id)
+// between finds the record below which one of that time belongs that is above
+// one of its chain, if there is one, and below another.
+func (t *tx) between(room, ts int64, below, above *stored) (id int64, err error) {
+	low := int64(firstTime)
+	if below != nil {
+		low = below.ord + 1
+	}
+	if id, err = t.later(room, ts, low, above.ord); id == 0 {
+		id = above.id
+	}
 	return id, err
 }
 
-// lateByTime finds the oldest record that is later than a message, as if the
-// times of a room were in order; they nearly are.
-func (t *tx) lateByTime(room int64, r *matrixrtc.Record) (int64, error) {
-	const later = "SELECT id, ord, ts FROM records WHERE room=? AND ord>=? ORDER BY ord LIMIT 1"
-	var id, ord, ts int64
-	found, err := t.one("SELECT id, ord, ts FROM records WHERE room=? ORDER BY ord DESC LIMIT 1", []any{room}, &id, &ord, &ts)
-	if err != nil || !found || ts <= r.Time {
+// later finds the oldest record from low on and below high that is later than a
+// time, as if the times of a room were in order; they nearly are. It is 0 if
+// the last one is not.
+func (t *tx) later(room, ts, low, high int64) (id int64, err error) {
+	const span = " FROM records WHERE room=? AND ord>=? AND ord<? ORDER BY ord"
+	var ord, at int64
+	found, err := t.one("SELECT id, ord, ts"+span+" DESC LIMIT 1", []any{room, low, high}, &id, &ord, &at)
+	if err != nil || !found || at <= ts {
 		return 0, err
 	}
-	var first int64
-	if _, err := t.one("SELECT ord FROM records WHERE room=? ORDER BY ord LIMIT 1", []any{room}, &first); err != nil {
+	best, last := id, ord // the first record from high on
+	if _, err := t.one("SELECT ord"+span+" LIMIT 1", []any{room, low, high}, &low); err != nil {
 		return 0, err
 	}
-	best := id // the record at high, or the first above it
-	for low, high := first, ord; low < high; {
+	for high = last; low < high; {
 		mid := low + (high-low)/2
-		if _, err := t.one(later, []any{room, mid}, &id, &ord, &ts); err != nil {
+		if _, err := t.one("SELECT id, ord, ts"+span+" LIMIT 1", []any{room, mid, last + 1}, &id, &ord, &at); err != nil {
 			return 0, err
 		}
-		if ts > r.Time {
+		if at > ts {
 			best, high = id, mid
 		} else {
 			low = ord + 1

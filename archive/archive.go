@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -106,10 +105,7 @@ func makeFile(path string) error {
 			return f.Close()
 		}
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: %w", ErrUnwritable, err)
-	}
-	return fmt.Errorf("archive: %w", err)
+	return fmt.Errorf("%w: %w (see to the folder and its permissions, or name another file)", ErrUnwritable, err)
 }
 
 // sourceName is what the driver is asked to open: exclusively, and so that a

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -120,6 +121,13 @@ func (f *folder) feed(h *matrixrtc.History, s *stored) ([]matrixrtc.PastSession,
 	if f.a.work.records%1024 == 0 && f.ctx.Err() != nil {
 		return nil, context.Cause(f.ctx)
 	}
+	if s.Redacted && s.RedactedAt == 0 {
+		if _, err := f.one(`SELECT ts FROM records WHERE room=? AND id IN (SELECT rec FROM refs WHERE hash=?)
+			AND chain IN (SELECT id FROM chains WHERE room=? AND type=?) ORDER BY ord LIMIT 1`,
+			[]any{f.room, hashOf(s.Event), f.room, matrixrtc.TypeRoomRedaction}, &s.RedactedAt); err != nil {
+			return nil, err
+		}
+	}
 	return h.Add(&s.Record), nil
 }
 
@@ -176,7 +184,7 @@ func (f *folder) windows() error {
 	for _, slot := range order {
 		done := window{lastTime, firstTime} // folded already
 		for _, w := range marked[slot] {
-			if w.lo > done.lo && w.hi < done.hi {
+			if w.lo > done.lo && (w.hi < done.hi || done.hi == lastTime) {
 				continue
 			}
 			if done, err = f.window(slot, w); err != nil {
@@ -191,42 +199,52 @@ func (f *folder) windows() error {
 // idle moments, ends excluded, that has been folded.
 func (f *folder) window(slot slotID, w window) (idle window, err error) {
 	f.a.work.windows++
+	until := w.hi
 	for {
 		if idle, err = f.idle(slot, &w); err != nil {
 			return idle, err
 		}
-		records, err := f.involved(slot, idle)
+		g, err := f.involved(slot, idle, w, until)
 		if err != nil {
 			return idle, err
 		}
-		list, wider, err := f.sessions(slot, idle, w, records)
+		list, wider, end, err := f.sessions(g, w)
 		if err != nil {
 			return idle, err
 		}
-		if wider != w {
-			w = wider
+		if wider != w || end > until && g.to != lastTime {
+			w, until = wider, max(end, until)
 			continue
 		}
-		if err := f.exec("DELETE FROM sessions WHERE slot=? AND start>? AND start<?", slot, idle.lo, idle.hi); err != nil {
-			return idle, err
-		}
-		return idle, f.keep(list, nil)
+		return idle, f.replace(slot, idle, list)
 	}
 }
 
-// sessions folds records. It returns the sessions of the slot within the idle
-// span, and a wider window if one of them belongs together with what is beyond.
-func (f *folder) sessions(slot slotID, idle, w window, records run) (list []matrixrtc.PastSession, wider window, err error) {
-	var name string
-	if _, err := f.one("SELECT name FROM slots WHERE id=?", []any{slot}, &name); err != nil {
-		return nil, w, err
+// replace puts other sessions between two idle moments.
+func (f *folder) replace(slot slotID, idle window, list []matrixrtc.PastSession) error {
+	if err := f.exec("DELETE FROM sessions WHERE slot=? AND start>? AND start<?", slot, idle.lo, idle.hi); err != nil {
+		return err
 	}
+	if len(list) > 0 { // a window before may have come to the same
+		f.running = slices.DeleteFunc(f.running, func(s matrixrtc.PastSession) bool {
+			start := s.Start.UnixMilli()
+			return s.Key == list[0].Key && start > idle.lo && start < idle.hi
+		})
+	}
+	return f.keep(list, nil)
+}
+
+// sessions folds records. It returns the sessions of the slot within the idle
+// span and when the last of them ends, and a wider window if one of them belongs
+// together with what is beyond.
+func (f *folder) sessions(g *gathering, w window) (list []matrixrtc.PastSession, wider window, last int64, err error) {
+	last = firstTime
 	h := matrixrtc.NewHistory(&f.a.opts.History)
 	var all []matrixrtc.PastSession
-	for _, s := range records {
+	for _, s := range g.found {
 		over, err := f.feed(h, s)
 		if err != nil {
-			return nil, w, err
+			return nil, w, 0, err
 		}
 		all = append(all, over...)
 	}
@@ -238,18 +256,18 @@ func (f *folder) sessions(slot slotID, idle, w window, records run) (list []matr
 		if !s.Ongoing() {
 			end = s.End.UnixMilli()
 		}
-		if s.Key.Slot != matrixrtc.SlotID(name) || end <= idle.lo || start >= idle.hi {
+		if s.Key.Slot != g.slotName || end <= g.idle.lo || start >= g.idle.hi {
 			continue
 		}
-		if idle.lo != firstTime && start <= idle.lo+reach {
-			w.lo = min(w.lo, idle.lo)
+		if g.idle.lo != firstTime && start <= g.idle.lo+reach {
+			w.lo = min(w.lo, g.idle.lo)
 		}
-		if idle.hi != lastTime && end >= idle.hi-reach {
-			w.hi = max(w.hi, idle.hi)
+		if g.idle.hi != lastTime && end >= g.idle.hi-reach {
+			w.hi = max(w.hi, g.idle.hi)
 		}
-		list = append(list, *s)
+		list, last = append(list, *s), max(last, end)
 	}
-	return list, w, nil
+	return list, w, last, nil
 }
 
 // idle widens a window to whole sessions, as they are now, and returns the end

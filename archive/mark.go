@@ -33,9 +33,15 @@ func (t *tx) mark(room int64, s *stored) error {
 	if whole, err := t.isWhole(room); whole || err != nil {
 		return err
 	}
+	// The time of a room's first record decides how its beginning is understood.
+	if _, found, err := t.below(room, s.ord); err != nil {
+		return err
+	} else if !found {
+		return t.markWhole(room)
+	}
 	switch s.Kind {
 	case matrixrtc.RecordMember, matrixrtc.RecordSticky:
-		return t.markMember(room, s, window{s.Time, s.Time})
+		return t.markMember(room, s, window{s.Time, s.Time + s.Sticky}) // one that sticks may keep others from counting
 	case matrixrtc.RecordPresence:
 		return t.markPresence(room, s)
 	case matrixrtc.RecordSlot:
@@ -44,11 +50,10 @@ func (t *tx) mark(room int64, s *stored) error {
 			return err
 		}
 		return t.markSlots(room, &s.Record, until(s, after))
-	case matrixrtc.RecordRedaction, matrixrtc.RecordNotification, matrixrtc.RecordDecline:
-		if err := t.markSlots(room, &s.Record, window{s.Time, s.Time}); err != nil {
-			return err
-		}
-		return t.markTarget(room, s, s.Time, 2)
+	case matrixrtc.RecordNotification:
+		return t.markRing(room, s)
+	case matrixrtc.RecordRedaction, matrixrtc.RecordDecline:
+		return t.markTarget(room, s)
 	}
 	return nil
 }
@@ -88,35 +93,83 @@ func (t *tx) markMember(room int64, s *stored, w window) error {
 			return err
 		}
 	}
+	return t.markRings(room, s)
+}
+
+// markRings marks what somebody announced while a membership counted: in how
+// many sessions its sender is, may decide which one is meant.
+func (t *tx) markRings(room int64, s *stored) error {
+	user, err := t.user(s.Sender)
+	if err != nil {
+		return err
+	}
+	for _, typ := range notificationTypes {
+		err := t.each(`SELECT ts FROM records WHERE chain=(SELECT id FROM chains WHERE room=? AND type=? AND key='' AND who=?)
+			AND ts BETWEEN ? AND ?`, []any{room, typ, user, s.Time - nearby, untilOf(&s.Record) + nearby},
+			func(scan func(...any) error) error {
+				var ts int64
+				if err := scan(&ts); err != nil {
+					return err
+				}
+				return t.markUser(room, s.Sender, window{ts - nearby, ts + nearby})
+			})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// markTarget marks what a redaction, a notification or a decline is about, at
-// its own time and at that of what it is about.
-func (t *tx) markTarget(room int64, s *stored, at int64, deep int) error {
-	if deep == 0 || s.Target == "" {
-		return nil
-	}
+var notificationTypes = [...]string{
+	matrixrtc.TypeNotification, matrixrtc.TypeNotificationUnstable, matrixrtc.TypeNotify, matrixrtc.TypeNotifyUnstable,
+}
+
+// markTarget marks what a redaction or a decline is about, at its own time and
+// at that of what it is about.
+func (t *tx) markTarget(room int64, s *stored) error {
 	target, err := t.find(room, s.Room, s.Target)
 	if err != nil || target == nil {
 		return err
 	}
 	switch target.Kind {
 	case matrixrtc.RecordMember, matrixrtc.RecordSticky:
-		for _, ts := range []int64{target.Time, at} {
-			if err := t.markMember(room, target, window{ts, ts}); err != nil {
+		for _, ts := range []int64{target.Time, s.Time} {
+			if err := t.markMember(room, target, window{ts, ts + target.Sticky}); err != nil {
 				return err
 			}
 		}
-	case matrixrtc.RecordNotification, matrixrtc.RecordDecline:
-		if err := t.markSlots(room, &target.Record, window{target.Time, target.Time}); err != nil {
-			return err
-		}
-		return t.markTarget(room, target, target.Time, deep-1)
-	case matrixrtc.RecordSlot, matrixrtc.RecordPresence:
+		return nil
+	case matrixrtc.RecordNotification:
+		return t.markRing(room, target)
+	case matrixrtc.RecordSlot, matrixrtc.RecordPresence, matrixrtc.RecordDecline:
 		return t.mark(room, target)
 	}
 	return nil
+}
+
+// markRing marks what a notification may announce: it is not always the session
+// of the membership that it names.
+func (t *tx) markRing(room int64, s *stored) error {
+	w := window{s.Time - nearby, s.Time + nearby}
+	if err := t.markSlots(room, &s.Record, w); err != nil {
+		return err
+	}
+	return t.markUser(room, s.Sender, w)
+}
+
+// markUser marks all slots in which a user ever was.
+func (t *tx) markUser(room int64, name matrixrtc.UserID, w window) error {
+	user, err := t.user(name)
+	if err != nil {
+		return err
+	}
+	return t.each("SELECT DISTINCT seats.slot FROM seats JOIN slots ON slots.id=seats.slot WHERE user=? AND room=?",
+		[]any{user, room}, func(scan func(...any) error) error {
+			var slot slotID
+			err := scan(&slot)
+			t.markSlot(room, slot, w)
+			return err
+		})
 }
 
 // markPresence marks the slots in which a user ever was, from the time on at
@@ -126,17 +179,7 @@ func (t *tx) markPresence(room int64, s *stored) error {
 	if err != nil || before != nil && before.Joined == s.Joined && !before.Redacted {
 		return err // a new name or picture
 	}
-	user, err := t.user(matrixrtc.UserID(s.Key))
-	if err != nil {
-		return err
-	}
-	return t.each("SELECT DISTINCT seats.slot FROM seats JOIN slots ON slots.id=seats.slot WHERE user=? AND room=?",
-		[]any{user, room}, func(scan func(...any) error) error {
-			var slot slotID
-			err := scan(&slot)
-			t.markSlot(room, slot, until(s, after))
-			return err
-		})
+	return t.markUser(room, matrixrtc.UserID(s.Key), until(s, after))
 }
 
 func (t *tx) markSlots(room int64, r *matrixrtc.Record, w window) error {

@@ -100,7 +100,11 @@ func (p *placer) add(name matrixrtc.RoomID, r *matrixrtc.Record) error {
 			p.met = append(p.met, known.walk)
 		}
 	}
-	if known.ord >= p.limit || known.walk == walkFetched {
+	stays, err := p.inOrder(known)
+	if err != nil {
+		return err
+	}
+	if !stays {
 		known.walk = max(known.walk, p.walk)
 		p.pending = append(p.pending, known)
 		return nil
@@ -117,6 +121,21 @@ func (p *placer) add(name matrixrtc.RoomID, r *matrixrtc.Record) error {
 		return p.exec("UPDATE records SET walk=? WHERE id=?", p.walk, known.id)
 	}
 	return nil
+}
+
+// inOrder reports whether a record that is here already is in its place. That
+// of what pages brought is right if it is below the record above. That of what
+// came otherwise was guessed: nothing that pages brought may lie between.
+func (p *placer) inOrder(known *stored) (bool, error) {
+	if known.ord >= p.limit || known.walk == walkFetched {
+		return false, nil
+	}
+	if known.walk != walkLive {
+		return true, nil
+	}
+	between, err := p.one("SELECT 1 FROM records WHERE room=? AND ord>? AND ord<? AND walk>0 LIMIT 1",
+		[]any{p.room, known.ord, p.limit}, new(int))
+	return !between, err
 }
 
 // flush puts what is pending right below the record above.

@@ -141,7 +141,8 @@ func (t *tx) say(room int64, s *stored) error {
 			if user, err = t.user(s.Sender); err != nil {
 				return err
 			}
-			if err := t.exec("INSERT INTO said (slot, ts, rec, chain) VALUES (?, ?, ?, ?)", slot, s.Time, s.id, s.chain.id); err != nil {
+			if err := t.exec("INSERT INTO said (slot, ts, rec, chain, until) VALUES (?, ?, ?, ?, ?)",
+				slot, s.Time, s.id, s.chain.id, untilOf(&s.Record)); err != nil {
 				return err
 			}
 		}

@@ -244,3 +244,12 @@ func slotsOf(r *matrixrtc.Record) (list []matrixrtc.SlotID) {
 	slices.Sort(list)
 	return slices.Compact(list)
 }
+
+// untilOf is until when what a record claims counts, unless something happens.
+func untilOf(r *matrixrtc.Record) int64 {
+	until := r.Time
+	for i := range r.Claims {
+		until = max(until, r.Claims[i].Expires)
+	}
+	return until
+}

@@ -25,6 +25,7 @@ type scene struct {
 	events  []matrixrtc.Event
 	last    map[string]int // state key → index of its last event
 	members []matrixrtc.EventID
+	slots   []string // of members
 	rings   []matrixrtc.EventID
 }
 
@@ -99,8 +100,8 @@ func (s *scene) step() {
 	case 5:
 		if len(s.members) > 0 {
 			s.rings = append(s.rings, s.message(user, "org.matrix.msc4075.rtc.notification", fmt.Sprintf(
-				`{"notification_type":"ring","sender_ts":%d,"lifetime":30000,"m.mentions":{"room":true},"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`,
-				s.now.UnixMilli(), s.members[len(s.members)-1]), 0))
+				`{"notification_type":"ring","sender_ts":%d,"lifetime":30000,"slot_id":%q,"m.mentions":{"room":true},"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`,
+				s.now.UnixMilli(), s.slots[len(s.slots)-1], s.members[len(s.members)-1]), 0))
 		}
 	case 6:
 		if len(s.rings) > 0 {
@@ -125,6 +126,7 @@ func (s *scene) step() {
 			content = fmt.Sprintf(`{"application":"m.call","call_id":%q,"device_id":%q,%s%s%s}`, call, device, focus, expires, created)
 		}
 		s.members = append(s.members, s.state(user, matrixrtc.TypeCallMember, key, content))
+		s.slots = append(s.slots, string(matrixrtc.MakeSlotID(matrixrtc.AppCall, call)))
 	}
 }
 

@@ -35,7 +35,7 @@ func (f *Filter) wants(s *matrixrtc.PastSession) bool {
 	return (f.Since.IsZero() || end.After(f.Since) || !s.Start.Before(f.Since)) &&
 		(f.Until.IsZero() || s.Start.Before(f.Until)) &&
 		(f.Application == "" || s.Application == f.Application) &&
-		end.Sub(s.Start) >= f.MinDuration &&
+		(f.MinDuration <= 0 || end.Sub(s.Start) >= f.MinDuration) &&
 		(f.User == "" || slices.ContainsFunc(s.Participants, func(p matrixrtc.Participant) bool { return p.User == f.User }))
 }
 

@@ -122,8 +122,17 @@ func recordsOf(events []matrixrtc.Event) (list []matrixrtc.Record) {
 // truth is what one pass over the events gives.
 func truth(t testing.TB, events []matrixrtc.Event, now time.Time) (list []matrixrtc.PastSession) {
 	t.Helper()
+	records, redacted := recordsOf(events), map[matrixrtc.EventID]int64{}
+	for _, r := range records {
+		if _, twice := redacted[r.Target]; r.Kind == matrixrtc.RecordRedaction && !twice {
+			redacted[r.Target] = r.Time
+		}
+	}
 	pass := func(yield func(matrixrtc.Record, error) bool) {
-		for _, r := range recordsOf(events) {
+		for _, r := range records {
+			if r.Redacted { // which events do not say, but an archive knows
+				r.RedactedAt = redacted[r.Event]
+			}
 			if !yield(r, nil) {
 				return
 			}
