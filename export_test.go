@@ -46,3 +46,18 @@ func (s *ShapedReader) Read(raw []byte) (r Record, known, ok bool) {
 	s.f.readBefore(&s.plan)
 	return s.f.record(), known, true
 }
+
+// Kept counts everything that a History holds, for tests of its bounds.
+func (h *History) Kept() int {
+	n := len(h.busy)
+	for _, r := range h.rooms {
+		n += len(r.people.things) + len(r.cells.things) + len(r.groups.things) + len(r.slots) + len(r.redacted.at) + len(r.redacted.ring) + len(r.notes) + len(r.runs)
+		for _, g := range r.groups.things {
+			n += len(g.cells)
+		}
+		for _, run := range r.runs {
+			n += len(run.seats) + len(run.stays)
+		}
+	}
+	return n
+}

@@ -34,6 +34,7 @@ type pastCand struct {
 	stated           bool  // created is the event's created_ts
 	endCause         Cause // of the end by the clock
 	placed           bool
+	over             bool // the clock has ended a stay of it
 	mine             int // index in the owner's claims
 }
 
@@ -53,7 +54,7 @@ func (g *pastGroup) winner() *pastCell {
 // member folds a state event of a membership dialect in.
 func (h *History) member(r *pastRoom, f *fact) {
 	key := h.stateKey(f)
-	old := r.cells[string(key)]
+	old := r.cells.find(key)
 	if at, ok := r.redacted.at[string(f.event)]; ok {
 		f.redact(at)
 	}

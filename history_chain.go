@@ -101,7 +101,7 @@ func goesOn(f *fact, m *claimFact) bool {
 // both branches count. What the first one ended goes on if the second states it,
 // and ends with the later of two leaves.
 func (h *History) fork(r *pastRoom, c *pastCell, f *fact) {
-	p := r.people[string(f.sender)]
+	p := r.people.find(f.sender)
 	if p == nil {
 		return
 	}
@@ -166,10 +166,7 @@ func (h *History) fill(r *pastRoom, c *pastCell, key []byte, f *fact) *pastCell 
 func (h *History) newCell(r *pastRoom, key []byte) *pastCell {
 	c := h.free.cell()
 	c.key = string(key)
-	if r.cells == nil {
-		r.cells = map[string]*pastCell{}
-	}
-	r.cells[c.key] = c
+	r.cells.add(c.key, c)
 	h.wake(r)
 	return c
 }

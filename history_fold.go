@@ -147,8 +147,13 @@ func (h *History) fold() []PastSession {
 	h.current = nil
 	// One event with a clock of its own does not move the room: two must agree.
 	r.before, r.newest = r.newest, f.ts
-	if mark := min(r.before, r.newest); mark > r.due {
+	mark := min(r.before, r.newest)
+	if mark > r.due {
 		h.flush(r, mark)
+	}
+	if r.size() > r.enough {
+		h.forget(r, mark, true)
+		r.enough = max(minEnough, 2*r.size())
 	}
 	return h.over
 }
@@ -159,7 +164,7 @@ func (h *History) room(id []byte) *pastRoom {
 	}
 	r := h.rooms[string(id)]
 	if r == nil {
-		r = &pastRoom{id: RoomID(id), first: h.fact.ts, newest: -never, before: -never, due: never, sweep: never, place: -1}
+		r = &pastRoom{id: RoomID(id), first: h.fact.ts, newest: -never, before: -never, due: never, sweep: never, place: -1, enough: minEnough}
 		h.rooms[string(r.id)] = r
 	}
 	h.recent = r

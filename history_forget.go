@@ -6,6 +6,14 @@ import "slices"
 // searched for what has, in its own time.
 const sweepEvery = 3600_000
 
+// minEnough is how many keys and people a room gathers before it looks for those
+// that are of no use any more.
+const minEnough = 64
+
+func (r *pastRoom) size() int {
+	return len(r.cells.things) + len(r.groups.things) + len(r.people.things)
+}
+
 // wake notes that a room has something that will end.
 func (h *History) wake(r *pastRoom) {
 	if r.place < 0 {
@@ -18,9 +26,22 @@ func (h *History) wake(r *pastRoom) {
 	}
 }
 
+// maxRoomy is up to how many rooms each keeps the space that its last session
+// took, for the next one.
+const maxRoomy = 2048
+
 // rest takes a room off the list of those that have something that will end.
 func (h *History) rest(r *pastRoom) {
 	r.sweep = never
+	if len(h.rooms) > maxRoomy {
+		r.cells, r.groups, r.notes = pastIndex[pastCell]{}, pastIndex[pastGroup]{}, nil
+		for _, run := range r.runs {
+			run.seats, run.stays, run.ids = nil, nil, nil
+		}
+		if len(r.people.things) == 0 {
+			r.people = pastIndex[pastPerson]{}
+		}
+	}
 	if r.place < 0 {
 		return
 	}
@@ -36,37 +57,40 @@ func (h *History) rest(r *pastRoom) {
 const maxIdleRuns = 4
 
 // forget drops what can never count again at a time: memberships that are over
-// and keys that say nothing.
-func (h *History) forget(r *pastRoom, mark int64) {
-	for key, c := range r.cells {
-		if h.dead(r, c, mark) {
-			delete(r.cells, key)
+// and keys that say nothing; and what sticks, if that is asked for.
+func (h *History) forget(r *pastRoom, mark int64, sticky bool) {
+	for i := len(r.cells.things) - 1; i >= 0; i-- {
+		if c := r.cells.things[i]; h.dead(r, c, mark) {
+			r.cells.remove(i)
 			h.free.putCell(c)
 		}
 	}
-	for key, g := range r.groups {
-		h.unstickDead(r, g, mark)
-		if len(g.cells) == 0 {
-			delete(r.groups, key)
-			h.free.putGroup(g)
+	if sticky {
+		for i := len(r.groups.things) - 1; i >= 0; i-- {
+			g := r.groups.things[i]
+			if h.unstickDead(r, g, mark); len(g.cells) == 0 {
+				r.groups.remove(i)
+				h.free.putGroup(g)
+			}
 		}
+		r.sweep = mark + sweepEvery
 	}
-	for id, p := range r.people {
+	for i := len(r.people.things) - 1; i >= 0; i-- {
+		p := r.people.things[i]
 		if len(p.claims) == 0 && p.stuck == 0 && len(p.seats) == 0 &&
 			(p.presence == presenceUnknown || (p.presence == presenceJoined) == h.assumed(r)) {
-			delete(r.people, id)
+			r.people.remove(i)
 			h.free.putPerson(p)
 		}
 	}
 	r.forgetNotes(mark)
-	r.cells, r.groups, r.people = shrunk(r.cells), shrunk(r.groups), shrunk(r.people)
 	for i := len(r.runs) - 1; i >= 0 && len(r.runs) > maxIdleRuns; i-- {
 		if run := r.runs[i]; run.idle() && len(run.seats) == 0 && !r.noted(run) {
 			r.runs = append(r.runs[:i], r.runs[i+1:]...)
 			h.free.putRun(run)
 		}
 	}
-	if r.sweep = mark + sweepEvery; len(r.cells) == 0 && len(r.groups) == 0 && len(r.notes) == 0 && h.allIdle(r) {
+	if len(r.cells.things) == 0 && len(r.groups.things) == 0 && len(r.notes) == 0 && h.allIdle(r) {
 		h.rest(r)
 	}
 }
@@ -100,14 +124,6 @@ func (h *History) dead(r *pastRoom, c *pastCell, mark int64) bool {
 	}
 	c.cands = c.one[:0]
 	return true
-}
-
-// shrunk is a map that holds no space for what it does not hold.
-func shrunk[V any](m map[string]V) map[string]V {
-	if len(m) == 0 {
-		return nil
-	}
-	return m
 }
 
 // pastPool keeps what was dropped for the next of its kind.

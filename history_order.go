@@ -10,9 +10,10 @@ import (
 // in time, or one export after another. Rooms that it names have to be put in
 // order and folded again. The zero value is not usable: see NewOrderCheck.
 //
-// A record is out of order if it is older than another one of its state key
-// that came before, unless it says that it replaced that one; or if it comes
-// later than HistoryOptions.Late allows. An event that comes twice is out of
+// A record is out of order if it is older than one that came before and has to
+// do with it: one of its state key, unless it says that it replaced that one, or
+// one that decides whether a membership counts; or if it comes later than
+// HistoryOptions.Late allows. An event that comes twice is out of
 // order unless nothing came in between that could matter, and so is one that
 // does not say its room.
 type OrderCheck struct {
@@ -38,8 +39,10 @@ type orderRoom struct {
 // orderMark is a record that came. Hashes stand for names: where two names had
 // the same one, the room may be named for nothing.
 type orderMark struct {
-	key, event, replaces uint64
 	ts                   int64
+	key, event, replaces uint64
+	who                  uint64 // the sender, or whose presence it is
+	presence, all        bool   // it rules over memberships: of who, or of everybody
 }
 
 // NewOrderCheck makes a check for a history with these options, nil for the
@@ -83,12 +86,19 @@ func (c *OrderCheck) Look(h *History) bool {
 func (c *OrderCheck) Broken() bool { return c.broken }
 
 func (r *orderRoom) look(f *fact, late int64) {
-	m := orderMark{key: nameHash(f.key) ^ uint64(f.kind), event: nameHash(f.event), replaces: nameHash(f.replaces), ts: f.ts}
-	if f.kind == RecordMember && len(f.typ) > 0 {
+	m := orderMark{ts: f.ts, key: nameHash(f.key), event: nameHash(f.event), replaces: nameHash(f.replaces), who: nameHash(f.sender)}
+	switch f.kind {
+	case RecordMember:
 		m.key += uint64(len(f.typ)) // the dialects' types differ in length
-	}
-	if f.kind == RecordSticky {
-		m.key ^= nameHash(f.sender) << 1
+	case RecordSticky:
+		m.key ^= m.who << 1
+	case RecordPresence:
+		m.who, m.presence = m.key, true
+		m.key = ^m.key
+	case RecordNotification, RecordDecline:
+		m.key = uint64(RecordNotification) // a decline follows what it declines
+	default:
+		m.all = true
 	}
 	if f.ts <= r.newest {
 		r.broken = f.ts+late < r.mark || r.behind(&m)
@@ -103,11 +113,14 @@ func (r *orderRoom) look(f *fact, late int64) {
 // behind reports whether a record belongs before one of those that came, or is
 // one of them.
 func (r *orderRoom) behind(m *orderMark) bool {
-	older, last := 0, true // of its key
+	newer, last := 0, true // of its key
 	for i := range uint8(orderReach) {
 		o := &r.ring[(r.next-1-i)%orderReach]
 		if o.ts > m.ts {
-			older++
+			newer++
+			if o.all || m.all || o.who == m.who && o.presence != m.presence {
+				return true
+			}
 		}
 		if o.ts < m.ts || o.key != m.key {
 			continue
@@ -122,7 +135,7 @@ func (r *orderRoom) behind(m *orderMark) bool {
 		}
 		last = false
 	}
-	return older == orderReach
+	return newer == orderReach
 }
 
 // Misplaced lists the rooms that were out of order, sorted.

@@ -57,7 +57,7 @@ func (h *History) note(r *pastRoom, f *fact) {
 // announced is the run of the membership that a notification refers to: one of
 // its sender's, by the event's id, else the only one that the sender is in.
 func (r *pastRoom) announced(f *fact) *pastRun {
-	p := r.people[string(f.sender)]
+	p := r.people.find(f.sender)
 	if p == nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (h *History) decline(r *pastRoom, f *fact) {
 	if n.sender == string(f.sender) || len(n.declined) >= maxDeclines {
 		return
 	}
-	if p := r.people[string(f.sender)]; p != nil {
+	if p := r.people.find(f.sender); p != nil {
 		for _, s := range p.seats {
 			if s.sitting && s.run == n.run {
 				return

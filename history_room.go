@@ -11,15 +11,16 @@ type pastRoom struct {
 	first          int64 // the time of its first event
 	newest, before int64 // the times of the two events that came last
 	anyone, secret bool  // as in Room
-	people         map[string]*pastPerson
-	cells          map[string]*pastCell  // by the key of state events
-	groups         map[string]*pastGroup // by the key of sticky events
+	people         pastIndex[pastPerson]
+	cells          pastIndex[pastCell]  // by the key of state events
+	groups         pastIndex[pastGroup] // by the key of sticky events
 	slots          map[SlotID]*pastSlot
 	runs           []*pastRun
 	redacted       pastRedactions
 	notes          []pastNote
 	due            int64 // when flush may have something to do
 	sweep          int64 // when to forget what has ended
+	enough         int   // or when there is more than this
 	place          int   // index in History.busy, -1 if it is not there
 }
 
@@ -53,14 +54,11 @@ func (s *pastSlot) voice() *pastVoice {
 
 // person finds a sender, or makes one. key is a text that may hold the id.
 func (h *History) person(r *pastRoom, id []byte, key string) *pastPerson {
-	p := r.people[string(id)]
+	p := r.people.find(id)
 	if p == nil {
 		p = h.free.person()
 		p.id = textIn(key, id)
-		if r.people == nil {
-			r.people = map[string]*pastPerson{}
-		}
-		r.people[p.id] = p
+		r.people.add(p.id, p)
 	}
 	return p
 }
@@ -81,7 +79,7 @@ func (h *History) present(r *pastRoom, p *pastPerson) bool {
 func (h *History) presence(r *pastRoom, f *fact) {
 	first := !r.anyone && h.opts.Unknown == UnknownByFile
 	if first {
-		for _, p := range r.people {
+		for _, p := range r.people.things {
 			h.settlePerson(r, p, f.ts)
 		}
 	}
@@ -89,7 +87,7 @@ func (h *History) presence(r *pastRoom, f *fact) {
 	if f.joined {
 		is = presenceJoined
 	}
-	p := r.people[string(f.key)]
+	p := r.people.find(f.key)
 	if p == nil && (first || f.joined != h.assumed(r)) {
 		p = h.person(r, f.key, "")
 	}
@@ -102,7 +100,7 @@ func (h *History) presence(r *pastRoom, f *fact) {
 		h.touchPerson(r, p, f.ts)
 	}
 	if first {
-		for _, p := range r.people {
+		for _, p := range r.people.things {
 			h.touchPerson(r, p, f.ts)
 		}
 	}
@@ -130,7 +128,7 @@ func (h *History) encryption(r *pastRoom, f *fact) {
 		return
 	}
 	var seats []*pastSeat
-	for _, g := range r.groups {
+	for _, g := range r.groups.things {
 		if c := g.winner(); c != nil {
 			for _, k := range c.cands {
 				h.settle(r, k.seat, f.ts)
@@ -272,12 +270,12 @@ func (h *History) redact(r *pastRoom, c *pastCell, at int64) {
 
 // find is the cell of an event.
 func (r *pastRoom) find(event []byte) *pastCell {
-	for _, c := range r.cells {
+	for _, c := range r.cells.things {
 		if string(c.event) == string(event) {
 			return c
 		}
 	}
-	for _, g := range r.groups {
+	for _, g := range r.groups.things {
 		for _, c := range g.cells {
 			if string(c.event) == string(event) {
 				return c

@@ -124,7 +124,7 @@ func (h *History) settle(r *pastRoom, s *pastSeat, t int64) {
 // not. It is fold.counts.
 func (h *History) counts(r *pastRoom, k *pastCand, now int64) (bool, Cause) {
 	switch {
-	case k.expires <= now:
+	case k.expires <= now || k.over:
 		return false, k.endCause
 	case !h.present(r, k.owner):
 		return false, CauseLeftRoom
@@ -147,7 +147,7 @@ func (h *History) best(r *pastRoom, s *pastSeat, now int64) (best *pastCand, why
 		switch {
 		case ok && (best == nil || comparePast(k, best) > 0):
 			best = k
-		case ok, k.expires <= now && k.cell != h.current:
+		case ok, (k.expires <= now || k.over) && k.cell != h.current:
 		case out != nil && s.sitting && out.serial == s.sit.serial:
 		case out == nil || s.sitting && k.serial == s.sit.serial || comparePast(k, out) > 0:
 			out, whyNot = k, cause

@@ -99,12 +99,18 @@ func (h *History) revive(k *pastCand, at int64) {
 	}
 	s.sitting, s.sit = true, s.lastSit
 	s.run.open++
+	k.over = false
 	h.reopen(s)
 }
 
 // end ends the stay on a seat.
 func (h *History) end(s *pastSeat, at int64, cause Cause) {
 	run := s.run
+	if at == s.sit.expires {
+		for _, k := range s.cands {
+			k.over = k.over || k.serial == s.sit.serial
+		}
+	}
 	st := pastStay{
 		seat: s, start: s.start, end: max(at, s.start), event: s.event, before: s.last, cause: cause, doubtful: s.doubtful,
 		uncertain: cause == CauseExpired || cause == CauseStickyEnd || cause == CauseGone, skew: at < s.start,
@@ -136,8 +142,8 @@ func (h *History) flush(r *pastRoom, mark int64) {
 		}
 		idle = idle && run.idle()
 	}
-	if idle || mark > r.sweep {
-		h.forget(r, mark)
+	if late := mark > r.sweep; idle || late {
+		h.forget(r, mark, late)
 	}
 	r.due = r.sweep
 	for _, run := range r.runs {
@@ -248,11 +254,17 @@ func (h *History) standing(list []PastSession, r *pastRoom, now int64) []PastSes
 			continue
 		}
 		was, seats := *run, make([]pastSeat, len(run.seats))
+		var alive []*pastCand
 		run.stays = slices.Clone(run.stays)
 		run.ids = slices.Clone(run.ids)
 		for i, s := range run.seats {
 			seats[i] = *s
 			if s.sitting {
+				for _, k := range s.cands {
+					if !k.over {
+						alive = append(alive, k)
+					}
+				}
 				h.settle(r, s, now+1)
 			}
 		}
@@ -269,6 +281,9 @@ func (h *History) standing(list []PastSession, r *pastRoom, now int64) []PastSes
 			done += n
 		}
 		*run = was
+		for _, k := range alive {
+			k.over = false
+		}
 		for i, s := range run.seats {
 			*s = seats[i]
 		}

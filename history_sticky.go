@@ -26,14 +26,11 @@ func (h *History) stickyEvent(r *pastRoom, f *fact) {
 		return
 	}
 	key := h.stickyKey(f)
-	g := r.groups[string(key)]
+	g := r.groups.find(key)
 	if g == nil {
 		g = h.free.group()
 		g.key = string(key)
-		if r.groups == nil {
-			r.groups = map[string]*pastGroup{}
-		}
-		r.groups[g.key] = g
+		r.groups.add(g.key, g)
 		h.wake(r)
 	}
 	h.unstickDead(r, g, f.ts)
@@ -84,7 +81,7 @@ func (h *History) stick(r *pastRoom, g *pastGroup, f *fact) {
 		h.speak(r, c, f.ts)
 	}
 	if c.sender.stuck > maxStuckSender {
-		h.forget(r, f.ts) // some may be over
+		h.forget(r, f.ts, true) // some may be over
 	}
 	if len(g.cells) > maxStuckKey || c.sender.stuck > maxStuckSender {
 		h.unstick(r, g.cells[0], CauseGone, f.ts)
