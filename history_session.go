@@ -203,7 +203,7 @@ func sortStays(stays []pastStay) {
 			return cmp.Compare(a.start, b.start)
 		}
 		x, y := a.seat, b.seat
-		return cmp.Or(cmp.Compare(x.owner.id, y.owner.id), cmp.Compare(x.device, y.device), cmp.Compare(x.member, y.member), cmp.Compare(a.end, b.end))
+		return cmp.Or(cmp.Compare(x.owner.id, y.owner.id), cmp.Compare(x.device, y.device), cmp.Compare(x.member, y.member), cmp.Compare(a.end, b.end), cmp.Compare(a.event.from, b.event.from))
 	})
 }
 
