@@ -72,7 +72,7 @@ func (c *HistoryCmd) Run(ctx context.Context, a *app) error {
 func (c *HistoryCmd) check(rooms bool) error {
 	wrong := ""
 	mixed := slices.ContainsFunc(c.Source, func(s string) bool { return isRoom(s) != rooms })
-	onRoom, onFile := c.Archive != "" || c.Offline, c.At != "" || c.Room != ""
+	onFile := c.At != "" || c.Room != ""
 	switch {
 	case len(c.Source) == 0 && !c.Offline:
 		wrong = "which room or file? --offline without one means all rooms that are kept"
@@ -89,7 +89,6 @@ func (c *HistoryCmd) check(rooms bool) error {
 	case (c.HTML == "-" || c.SVG == "-") && (c.JSON || c.CSV || c.Timeline || c.Stats):
 		wrong = "a picture on stdout leaves no room for text there: give it a file"
 	}
-	_ = onRoom // --archive may come from the environment
 	if wrong != "" {
 		return &usageError{errors.New(wrong)}
 	}
@@ -104,10 +103,11 @@ type pastPlan struct {
 	me      matrixrtc.UserID
 	filter  pastFilter
 	history matrixrtc.HistoryOptions
+	keep    int64 // how much of a standard input, in bytes
 }
 
 func (c *HistoryCmd) plan(a *app, now time.Time) (p *pastPlan, err error) {
-	p = &pastPlan{at: now, cutOff: c.At != "", zone: a.zone(), me: matrixrtc.UserID(c.Me)}
+	p = &pastPlan{at: now, cutOff: c.At != "", zone: a.zone(), me: matrixrtc.UserID(c.Me), keep: keptInput}
 	if c.At != "" {
 		if p.at, err = parseTime(c.At); err != nil {
 			return nil, err

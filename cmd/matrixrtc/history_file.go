@@ -19,7 +19,7 @@ import (
 func (c *HistoryCmd) ofFiles(ctx context.Context, a *app, plan *pastPlan) error {
 	var inputs []*pastInput
 	for _, name := range c.Source {
-		in := &pastInput{name: name}
+		in := &pastInput{name: name, most: plan.keep}
 		if name == "-" {
 			in.name, in.in = "stdin", a.in
 		}

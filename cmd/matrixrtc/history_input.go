@@ -17,6 +17,7 @@ const keptInput = 1 << 30
 type pastInput struct {
 	name string
 	in   io.Reader // standard input
+	most int64     // how much is kept of what can be read only once, in bytes
 	kept *keeping  // of what can be read only once
 }
 
@@ -70,7 +71,7 @@ func (i *pastInput) open(ctx context.Context) (r io.Reader, closing func(), err 
 		closing = nothing
 	}
 	if !isRegular(in) {
-		i.kept = &keeping{r: &interruptible{ctx: ctx, r: in}, most: keptInput}
+		i.kept = &keeping{r: &interruptible{ctx: ctx, r: in}, most: i.most}
 		return i.kept, closing, nil
 	}
 	if i.in != nil {
