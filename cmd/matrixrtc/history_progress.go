@@ -33,7 +33,7 @@ func backFill(ctx context.Context, a *app, kept *archive.Archive, hs *homeserver
 		}
 		if err != nil {
 			p.clear()
-			return archiveError(fmt.Errorf("read the past of %s: %w (--offline shows what is kept)", name, err))
+			return orOffline(archiveError(fmt.Errorf("read the past of %s: %w", name, err)))
 		}
 		p.done()
 	}

@@ -60,7 +60,7 @@ func (c *HistoryCmd) ofRooms(ctx context.Context, a *app, plan *pastPlan) (err e
 	}
 	rooms, err := c.rooms(ctx, hs)
 	if err != nil {
-		return err
+		return orOffline(err)
 	}
 	kept, err := archive.Open(path, &archive.Options{Logger: a.log, History: plan.history})
 	if err != nil {
@@ -92,7 +92,8 @@ func (c *HistoryCmd) rooms(ctx context.Context, hs *homeserver.Client) (*pastRoo
 		switch {
 		case c.Offline && !strings.HasPrefix(name, "!"):
 			return nil, &usageError{fmt.Errorf("%s: with --offline nobody can be asked which room that is: give its id, like !abc:example.org", name)}
-		case !c.Offline:
+		case !c.Offline && id[0] == '#':
+			// Of a room by its id one may see the past although one has left.
 			var err error
 			if id, err = hs.Resolve(ctx, name); err != nil {
 				return nil, err
@@ -127,6 +128,14 @@ func (c *HistoryCmd) show(ctx context.Context, a *app, plan *pastPlan, kept *arc
 		}
 	}
 	return out.close()
+}
+
+// orOffline says what can be done where nobody answers.
+func orOffline(err error) error {
+	if exitCode(err) == exitUnreachable {
+		return fmt.Errorf("%w (--offline shows what is kept)", err)
+	}
+	return err
 }
 
 // archivePath is the file in which the past of rooms is kept.
