@@ -30,15 +30,21 @@ type RawEvent struct {
 // The next steps of the sequence bring what is in it, or a *Problem.
 func (e *RawEvent) Refuse(err error) { *e.refused = err }
 
-// Raw returns the events of r in the order of the input, but for lists that go
-// backwards in time as a whole, such as an answer of /messages: these are turned
-// around. Nothing is parsed that is a line of its own: the reader finds out
+// Raw returns the events of r in the order of the input, but for lists of less
+// than 1 MiB that go backwards in time as a whole, such as an answer of
+// /messages: these are turned around. An export is read as a stream, however
+// large it is. Nothing is parsed that is a line of its own: the reader finds out
 // whether it is an event, and calls Refuse if not. Errors are as in Read. opts
 // may be nil; Borrow is not asked.
 //
 // In the answer of /sync the state comes first, then the timeline, then what is
 // sticky, then the state after the timeline (MSC4222).
 func Raw(r io.Reader, opts *Options) iter.Seq2[RawEvent, error] {
+	return raw(r, opts, unwrapAt)
+}
+
+// raw is Raw; from is the size of answers that are not waited for.
+func raw(r io.Reader, opts *Options, from int) iter.Seq2[RawEvent, error] {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -48,6 +54,7 @@ func Raw(r io.Reader, opts *Options) iter.Seq2[RawEvent, error] {
 	}
 	return func(yield func(RawEvent, error) bool) {
 		s := newSplitter(r, o.MaxObject)
+		s.wrap.from = from
 		d := rawDecoder{room: o.Room, yield: yield}
 		for {
 			raw, line, guess, err := s.next()

@@ -1,6 +1,7 @@
 package eventfile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,9 +16,9 @@ import (
 
 // rawRead is what a reader of Raw finds: the ids of events with their rooms, and
 // what could not be read.
-func rawRead(t *testing.T, in string, opts *Options) (events, problems []string) {
+func rawRead(t *testing.T, in string, opts *Options, from ...int) (events, problems []string) {
 	t.Helper()
-	for e, err := range Raw(strings.NewReader(in), opts) {
+	for e, err := range raw(strings.NewReader(in), opts, append(from, unwrapAt)[0]) {
 		if err != nil {
 			problems = append(problems, err.Error())
 			continue
@@ -90,6 +91,37 @@ func rawEvent(id string, ts int64) string {
 	return fmt.Sprintf(`{"type":"m.x","event_id":%q,"room_id":"!r:x","sender":"@a:x","origin_server_ts":%d,"content":{}}`, id, ts)
 }
 
+// It makes no difference from which size on answers are taken apart while they
+// are read, but for the order in one.
+func FuzzRawUnwrapped(f *testing.F) {
+	for _, in := range []string{
+		`{"chunk":[` + rawEvent("$2", 2) + "," + rawEvent("$1", 1) + `],"end":"x","state":[` + rawEvent("$0", 0) + `]}` + rawEvent("$3", 3),
+		`{"a":"\"]}","b":[1,{"c":[]}],"messages":[` + rawEvent("$1", 1) + `], "z":{"a":[]}, "y":-1.5e3, "x":null}`,
+		`[{"events":[` + rawEvent("$1", 1) + `]},` + rawEvent("$2", 2) + `]`,
+		`{"rooms":{"join":{"!r:x":{"timeline":{"events":[` + rawEvent("$2", 2) + `]}}}}}`,
+		`{"type":"m.x","content":{"messages":[{}]},"event_id":"$1","sender":"@a:x","room_id":"!r:x","origin_server_ts":1}`,
+	} {
+		for _, from := range []int{1, 2, 9, 20, 100} {
+			f.Add(in, from)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in string, from int) {
+		if !json.Valid([]byte(in)) { // else what is cut off differs
+			return
+		}
+		want, problems := rawRead(t, in, nil)
+		got, gotProblems := rawRead(t, in, nil, max(from, 1))
+		if len(problems) > 0 || len(gotProblems) > 0 {
+			return // an answer with a bad element is refused as a whole
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(want, got) {
+			t.Errorf("taken apart from %d bytes on there are %q, else %q", from, got, want)
+		}
+	})
+}
+
 // The order is that of the input, and an answer of /messages is turned around.
 func TestRawOrder(t *testing.T) {
 	t.Parallel()
@@ -158,4 +190,60 @@ func (f *failing) Read(p []byte) (int, error) {
 		return 0, f.err
 	}
 	return f.Reader.Read(p)
+}
+
+// An answer that is larger than what is waited for is read as a stream: its
+// events are those that it holds, the lines are right, and so is what follows.
+func TestRawStreamsAnswers(t *testing.T) {
+	t.Parallel()
+	var list []string
+	size := 0
+	for i := 0; size < 3*unwrapAt; i++ {
+		e := rawEvent(fmt.Sprintf("$%d", i), int64(i))
+		if i%100 == 7 {
+			e = `{"type":"m.x", "sender":"@a:x","origin_server_ts":1}` // a bad one, on a line that has to be right
+		}
+		list = append(list, e)
+		size += len(e)
+	}
+	text := strings.Join(list, ",\n ")
+	half := list[: len(list)/2 : len(list)/2]
+	for name, in := range map[string]string{
+		"an export":            `{"room_name":"a \"room\" [{","n":{"a":[1,{}]},` + "\n" + `"export_date":17,"messages":[` + text + "]}",
+		"with more behind it":  `{"chunk":[` + text + `], "start":"t[{\"", "end": null, "n":{"x":[{}]}, "state":[]}`,
+		"two lists":            `{"state":[` + strings.Join(half, ",\n ") + "],\n\"chunk\":[" + strings.Join(list[len(half):], ",\n ") + "]}",
+		"in an array":          `[{"messages":[` + text + `], "x":[]}]`,
+		"one behind the other": `{"events":[` + strings.Join(half, ",\n ") + "]}\n{\"events\":[" + strings.Join(list[len(half):], ",\n ") + "]}",
+		"indented":             "{\n  \"messages\": [\n    " + strings.ReplaceAll(text, "\n", "\n    ") + "\n  ]\n}\n",
+	} {
+		in += "\n" + rawEvent("$last", 1)
+		events, problems := rawRead(t, in, &Options{MaxObject: unwrapAt + bufferSize + 1000})
+		bad := len(list) / 100
+		if len(list)%100 > 7 {
+			bad++
+		}
+		if len(events) != len(list)-bad+1 || events[0] != "$0 !r:x" || events[len(events)-2] != fmt.Sprintf("$%d !r:x", len(list)-1) || events[len(events)-1] != "$last !r:x" {
+			t.Errorf("%s: %d events of %d, the first %q, the last %q", name, len(events), len(list), events[0], events[len(events)-2:])
+		}
+		if len(problems) != bad {
+			t.Errorf("%s: %d problems, want %d: %.300q", name, len(problems), bad, problems)
+			continue
+		}
+		before, _, _ := strings.Cut(in, `{"type":"m.x", "`)
+		if want := fmt.Sprintf("line %d: ", 1+strings.Count(before, "\n")); !strings.HasPrefix(problems[0], want) {
+			t.Errorf("%s: the first problem is %q, want %s", name, problems[0], want)
+		}
+	}
+	// What is no answer is waited for, up to the limit.
+	for in, says := range map[string]string{
+		`{"fruit":[` + text + `]}` + "\n" + rawEvent("$last", 1):          "larger than",
+		`{"type":"m.x","x":[` + text + `]}` + "\n" + rawEvent("$last", 1): "larger than",
+		`{"chunk":[` + text:                "before its array is closed",
+		`{"chunk":[` + text + `], "end": `: "before its array is closed",
+	} {
+		events, problems := rawRead(t, in, &Options{MaxObject: unwrapAt + bufferSize + 1000})
+		if len(problems) == 0 || !strings.Contains(strings.Join(problems, "\n"), says) || len(events) == 0 {
+			t.Errorf("%.20s…: %d events, %.300q", in, len(events), problems)
+		}
+	}
 }

@@ -31,6 +31,7 @@ type splitter struct {
 	open  bool // an object is being read
 	tried bool // this line was offered as a whole
 	whole int  // where the line behind it begins
+	wrap  wrapper
 	err   error
 }
 
@@ -65,6 +66,11 @@ func (s *splitter) next() (raw []byte, line int, guess bool, err error) {
 				return raw, s.line, true, nil
 			}
 		}
+		if s.open && s.wrap.from > 0 && len(s.val) >= s.wrap.at && !s.wrap.inside {
+			if s.unwrap(); !s.open {
+				continue
+			}
+		}
 		b := s.buf[s.pos]
 		if b == 0xEF && s.line == 1 && len(s.val) == 0 && !s.skip {
 			s.pos++ // byte order mark
@@ -77,7 +83,9 @@ func (s *splitter) next() (raw []byte, line int, guess bool, err error) {
 		if problem != nil {
 			return nil, problem.Line, false, problem
 		}
-		if done {
+		if done && s.wrap.drop {
+			s.wrap.drop, s.val = false, s.val[:0]
+		} else if done {
 			return s.val, s.start, false, nil
 		}
 	}
@@ -143,8 +151,8 @@ func (s *splitter) fill() error {
 		s.open, s.val = false, nil
 		return &Problem{Line: s.start, Text: "the input ends in the middle of this object"}
 	}
-	if s.array > 0 {
-		s.array = 0
+	if s.array > 0 || s.wrap.inside {
+		s.array, s.wrap.inside = 0, false
 		return &Problem{Line: s.line, Text: "the input ends before its array is closed: it may be cut off"}
 	}
 	return io.EOF
@@ -213,6 +221,7 @@ func (s *splitter) consume(b byte) {
 // between looks for the next object.
 func (s *splitter) between(b byte) *Problem {
 	switch {
+	case s.wrap.inside && s.wrap.around(b, s.array):
 	case b == '\n', b == ' ', b == '\t', b == '\r', b == ',':
 	case b == 0xBB, b == 0xBF: // rest of a byte order mark
 	case b == '[':
@@ -223,6 +232,7 @@ func (s *splitter) between(b byte) *Problem {
 		s.open, s.start, s.depth = true, s.line, 1
 		s.val = append(s.val[:0], b)
 		s.str, s.esc, s.col0 = false, false, 0
+		s.wrap.at = s.wrap.from
 	default:
 		s.skip = true
 		return &Problem{Line: s.line, Text: "this is not a JSON object: the line was left out"}
