@@ -57,7 +57,7 @@ func (t *tx) live(room int64, r *matrixrtc.Record, last map[int64]int64) error {
 	if err != nil {
 		return err
 	}
-	if err := t.put(room, s); err != nil {
+	if err := t.put(room, s, 0); err != nil {
 		return err
 	}
 	if late == 0 {
@@ -66,16 +66,13 @@ func (t *tx) live(room int64, r *matrixrtc.Record, last map[int64]int64) error {
 	return nil
 }
 
-// late finds the record below which one belongs that comes late, 0 if it comes
-// in time. The place of a state event is above what it replaced and below what
+// late finds the record below which one belongs that comes late, 0 if it belongs
+// on top. The place of a state event is above what it replaced and below what
 // came after that; between these, and for any other event, its time tells.
 func (t *tx) late(room int64, r *matrixrtc.Record) (id int64, err error) {
 	switch r.Kind {
 	case matrixrtc.RecordSticky, matrixrtc.RecordRedaction, matrixrtc.RecordNotification, matrixrtc.RecordDecline:
 		return t.later(room, r.Time, firstTime, lastTime)
-	}
-	if r.Replaces == "" {
-		return 0, nil
 	}
 	c, err := t.chainOf(room, r)
 	if err != nil {
@@ -83,16 +80,19 @@ func (t *tx) late(room int64, r *matrixrtc.Record) (id int64, err error) {
 	}
 	// From the newest of its chain on down to what it replaced, or what replaced
 	// it. The first step is nearly always the last.
-	var above *stored
+	var newest, above *stored
 	for ord := int64(lastTime); ; {
-		s, err := t.next(&stored{Record: matrixrtc.Record{Room: r.Room}, chain: c, ord: ord},
-			"SELECT "+columns+" FROM records WHERE chain=? AND ord<? ORDER BY ord DESC LIMIT 1")
-		switch {
-		case err != nil || s == nil:
+		s, err := t.next(&stored{Record: matrixrtc.Record{Room: r.Room}, chain: c, ord: ord}, nextBelow)
+		if err != nil {
 			return 0, err
-		case s.Event == r.Replaces && above == nil:
-			return 0, nil
-		case s.Event == r.Replaces:
+		}
+		if newest == nil {
+			newest = s
+		}
+		switch {
+		case s == nil:
+			return t.between(room, r.Time, newest, nil)
+		case r.Replaces == "" || s.Event == r.Replaces:
 			return t.between(room, r.Time, s, above)
 		case s.Replaces == r.Event:
 			below, _, err := t.neighbours(s)
@@ -106,13 +106,16 @@ func (t *tx) late(room int64, r *matrixrtc.Record) (id int64, err error) {
 }
 
 // between finds the record below which one of that time belongs that is above
-// one of its chain, if there is one, and below another.
+// one of its chain and below another. Both may be nil.
 func (t *tx) between(room, ts int64, below, above *stored) (id int64, err error) {
-	low := int64(firstTime)
+	low, high := int64(firstTime), int64(lastTime)
 	if below != nil {
 		low = below.ord + 1
 	}
-	if id, err = t.later(room, ts, low, above.ord); id == 0 {
+	if above != nil {
+		high = above.ord
+	}
+	if id, err = t.later(room, ts, low, high); id == 0 && above != nil {
 		id = above.id
 	}
 	return id, err

@@ -236,7 +236,7 @@ func (t *tx) fetched(room, above int64, r *matrixrtc.Record) error {
 	if err := t.under(room, above, run{s}); err != nil {
 		return err
 	}
-	return t.put(room, s)
+	return t.put(room, s, 0)
 }
 
 // readState takes from the present state what the visible past does not hold:

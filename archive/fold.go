@@ -64,6 +64,11 @@ func (t *tx) fold(ctx context.Context, room int64, name matrixrtc.RoomID, now ti
 	if err != nil {
 		return nil, err
 	}
+	// What was over at a later time may be running: the caller's clock went back.
+	if err := t.exec(`INSERT INTO dirty (room, slot, lo, hi, running) SELECT room, slot, start, end, 0 FROM sessions
+		WHERE room=? AND end>? ON CONFLICT DO UPDATE SET hi=max(hi, excluded.hi), running=0`, room, now.UnixMilli()); err != nil {
+		return nil, err
+	}
 	if whole {
 		err = f.whole()
 	} else {

@@ -218,11 +218,6 @@ func (g *gathering) beforeAndAfter() error {
 	return nil
 }
 
-const (
-	nextAbove = "SELECT " + columns + " FROM records WHERE chain=? AND ord>? ORDER BY ord LIMIT 1"
-	nextBelow = "SELECT " + columns + " FROM records WHERE chain=? AND ord<? ORDER BY ord DESC LIMIT 1"
-)
-
 // before takes the records of a chain before the beginning, down to the first of
 // which what it said is known, and the one that it replaced. A sticky event may
 // outlive those that come after it.

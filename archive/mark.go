@@ -203,10 +203,10 @@ func (t *tx) markSlot(room int64, slot slotID, w window) {
 
 // neighbours are the records before and after one in its chain.
 func (t *tx) neighbours(s *stored) (before, after *stored, err error) {
-	if before, err = t.next(s, "SELECT "+columns+" FROM records WHERE chain=? AND ord<? ORDER BY ord DESC LIMIT 1"); err != nil {
+	if before, err = t.next(s, nextBelow); err != nil {
 		return nil, nil, err
 	}
-	after, err = t.next(s, "SELECT "+columns+" FROM records WHERE chain=? AND ord>? ORDER BY ord LIMIT 1")
+	after, err = t.next(s, nextAbove)
 	return before, after, err
 }
 

@@ -97,19 +97,21 @@ func (t *tx) renumber(room int64) error {
 		WHERE records.id = n.id`, room)
 }
 
-// put writes a record in its place and notes what it changes.
-func (t *tx) put(room int64, s *stored) error {
+// put writes a record in its place and notes what it changes. prev is the record
+// that it replaced, 0 if that is not here.
+func (t *tx) put(room int64, s *stored, prev int64) error {
 	c, err := t.chainOf(room, &s.Record)
 	if err != nil {
 		return err
 	}
 	s.chain = c
-	body, err := t.body(c, &s.Record)
+	body, err := t.body(c, &s.Record, prev != 0)
 	if err != nil {
 		return err
 	}
-	s.id, err = t.insert("INSERT INTO records (room, ord, chain, walk, ts, hash, event, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		room, s.ord, c.id, s.walk, s.Time, hashOf(s.Event), packEvent(s.Event), body)
+	s.id, err = t.insert(`INSERT INTO records (id, room, ord, chain, walk, ts, hash, event, prev, body)
+		VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?)`,
+		s.id, room, s.ord, c.id, s.walk, s.Time, hashOf(s.Event), packEvent(s.Event), prev, body)
 	if err != nil {
 		return err
 	}
@@ -203,11 +205,11 @@ func (t *tx) again(room int64, known *stored, r *matrixrtc.Record) error {
 		return err
 	}
 	known.Record = *r
-	body, err := t.body(known.chain, r)
+	body, err := t.body(known.chain, r, false)
 	if err != nil {
 		return err
 	}
-	if err := t.exec("UPDATE records SET body=? WHERE id=?", body, id); err != nil {
+	if err := t.exec("UPDATE records SET body=?, prev=NULL WHERE id=?", body, id); err != nil {
 		return err
 	}
 	if err := t.say(room, known); err != nil {

@@ -59,7 +59,7 @@ func TestAnySplit(t *testing.T) {
 				story = append(story, fmt.Sprintf("all up to %d", known))
 			}
 			if r.IntN(3) == 0 {
-				sessions(t, a, scene.events[known-1].Origin)
+				sessions(t, a, scene.events[known-1].Origin.Add(time.Duration(r.IntN(40))*time.Hour))
 				story = append(story, "read")
 			}
 		}

@@ -168,8 +168,9 @@ func (t *tx) chainByID(id int64) (*chain, error) {
 	return c, nil
 }
 
-// body writes what the columns and the chain do not say.
-func (t *tx) body(c *chain, r *matrixrtc.Record) ([]byte, error) {
+// body writes what the columns and the chain do not say. replaced: the record
+// that it replaced is named by a column.
+func (t *tx) body(c *chain, r *matrixrtc.Record, replaced bool) ([]byte, error) {
 	short := *r
 	owner, err := t.userName(c.owner)
 	if err != nil {
@@ -179,24 +180,36 @@ func (t *tx) body(c *chain, r *matrixrtc.Record) ([]byte, error) {
 		short.Sender = ""
 	}
 	short.Event, short.Type, short.Key, short.Time = "", "", "", 0
+	if replaced {
+		short.Replaces = ""
+	}
 	return short.AppendBinary(nil)
 }
 
 // columns of a record, as scan reads them.
-const columns = "id, ord, chain, walk, ts, event, body"
+const columns = "id, ord, chain, walk, ts, event, body, (SELECT p.event FROM records p WHERE p.id=records.prev)"
+
+// The records next to a place in a chain.
+const (
+	nextAbove = "SELECT " + columns + " FROM records WHERE chain=? AND ord>? ORDER BY ord LIMIT 1"
+	nextBelow = "SELECT " + columns + " FROM records WHERE chain=? AND ord<? ORDER BY ord DESC LIMIT 1"
+)
 
 // scan reads a record with the columns.
 func (t *tx) scan(room matrixrtc.RoomID, scan func(...any) error) (*stored, error) {
 	s := &stored{}
 	var c, ts int64
-	var event, body []byte
-	if err := scan(&s.id, &s.ord, &c, &s.walk, &ts, &event, &body); err != nil {
+	var event, body, prev []byte
+	if err := scan(&s.id, &s.ord, &c, &s.walk, &ts, &event, &body, &prev); err != nil {
 		return nil, err
 	}
 	if err := s.UnmarshalBinary(body); err != nil {
 		return nil, err
 	}
 	s.Room, s.Event, s.Time = room, unpackEvent(event), ts
+	if prev != nil {
+		s.Replaces = unpackEvent(prev)
+	}
 	var err error
 	if s.chain, err = t.chainByID(c); err != nil {
 		return nil, err

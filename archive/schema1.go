@@ -22,14 +22,17 @@ CREATE TABLE chains (id INTEGER PRIMARY KEY, room INTEGER NOT NULL, type TEXT NO
 -- ends and in between. walk is the run of pages that brought the record, 0 if
 -- it came live, -1 if it was fetched by its id or from the state.
 CREATE TABLE records (id INTEGER PRIMARY KEY, room INTEGER NOT NULL, ord INTEGER NOT NULL, chain INTEGER NOT NULL,
-	walk INTEGER NOT NULL, ts INTEGER NOT NULL, hash INTEGER NOT NULL, event BLOB NOT NULL, body BLOB NOT NULL);
-CREATE INDEX records_ord ON records (room, ord, ts);
-CREATE INDEX records_chain ON records (chain, ord);
+	walk INTEGER NOT NULL, ts INTEGER NOT NULL, hash INTEGER NOT NULL, event BLOB NOT NULL,
+	prev INTEGER,                          -- the record that it replaced, if its body does not say
+	body BLOB NOT NULL);
+-- Descending, because a back-fill goes that way: so pages of the file get full.
+CREATE INDEX records_ord ON records (room, ord DESC, ts);
+CREATE INDEX records_chain ON records (chain, ord DESC);
 CREATE INDEX records_hash ON records (hash);
 -- which records speak of which slot, and until when that counts by itself. What
 -- counts for long is found by its end, the rest by its beginning.
 CREATE TABLE said (slot INTEGER NOT NULL, ts INTEGER NOT NULL, rec INTEGER NOT NULL, chain INTEGER NOT NULL,
-	until INTEGER NOT NULL, PRIMARY KEY (slot, ts, rec)) WITHOUT ROWID;
+	until INTEGER NOT NULL, PRIMARY KEY (slot, ts DESC, rec)) WITHOUT ROWID;
 CREATE INDEX said_long ON said (slot, until) WHERE until - ts > 18000000;
 -- who ever spoke of which slot; user 0: the slot's own events
 CREATE TABLE seats (user INTEGER NOT NULL, slot INTEGER NOT NULL, chain INTEGER NOT NULL,
@@ -50,4 +53,5 @@ CREATE TABLE sessions (id INTEGER PRIMARY KEY, room INTEGER NOT NULL, slot INTEG
 	start INTEGER NOT NULL, end INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX sessions_room ON sessions (room, start);
 CREATE INDEX sessions_slot ON sessions (slot, start);
+CREATE INDEX sessions_end ON sessions (room, end);
 `

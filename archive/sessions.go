@@ -13,8 +13,7 @@ import (
 // Filter says which sessions are wanted. Zero values ask for nothing.
 type Filter struct {
 	// Now is the moment at which the sessions are looked at: it decides what is
-	// still running. Zero: the present. What has once been over stays over, so
-	// that it should not go back.
+	// still running. Zero: the present.
 	Now time.Time
 	// Since and Until: sessions that ran at some time between them, Until
 	// excluded.
