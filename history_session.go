@@ -198,13 +198,29 @@ func (h *History) together(stays []pastStay) (n int, end int64) {
 }
 
 func sortStays(stays []pastStay) {
-	slices.SortFunc(stays, func(a, b pastStay) int {
-		if a.start != b.start {
-			return cmp.Compare(a.start, b.start)
+	if len(stays) > 32 {
+		slices.SortFunc(stays, func(a, b pastStay) int { return compareStays(&a, &b) })
+		return
+	}
+	for i := 1; i < len(stays); i++ { // nearly always there are few, and most in order
+		j := i
+		for j > 0 && compareStays(&stays[i], &stays[j-1]) < 0 {
+			j--
 		}
-		x, y := a.seat, b.seat
-		return cmp.Or(cmp.Compare(x.owner.id, y.owner.id), cmp.Compare(x.device, y.device), cmp.Compare(x.member, y.member), cmp.Compare(a.end, b.end), cmp.Compare(a.event.from, b.event.from))
-	})
+		if j < i {
+			st := stays[i]
+			copy(stays[j+1:i+1], stays[j:i])
+			stays[j] = st
+		}
+	}
+}
+
+func compareStays(a, b *pastStay) int {
+	if a.start != b.start {
+		return cmp.Compare(a.start, b.start)
+	}
+	x, y := a.seat, b.seat
+	return cmp.Or(cmp.Compare(x.owner.id, y.owner.id), cmp.Compare(x.device, y.device), cmp.Compare(x.member, y.member), cmp.Compare(a.end, b.end), cmp.Compare(a.event.from, b.event.from))
 }
 
 // keep forgets the first stays of the sorted list.

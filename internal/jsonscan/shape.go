@@ -23,6 +23,7 @@ type Shapes struct {
 	wait  int // misses to let pass before the next look at one
 	pause int // the length of that
 	hits  int // since a shape was learned last
+	base  [maxVariables + 1]int32
 }
 
 // Bounds of what is learned. A text that exceeds them has no shape.
@@ -76,7 +77,7 @@ type capture struct {
 }
 
 // mark is a place in relation to where the literal of a step begins.
-type mark struct{ step, offset int }
+type mark struct{ step, offset int32 }
 
 // step is a text that has to stand there and the value behind it.
 type step struct {
@@ -102,9 +103,9 @@ func (s *Shapes) Read(text []byte, places []Place) (tag int, ok bool) {
 	if len(text) > maxShapeText {
 		return 0, false
 	}
+	base := &s.base
 	for i, sh := range s.list {
-		var base [maxVariables + 1]int
-		if !sh.match(text, &base) {
+		if !sh.match(text, base) {
 			continue
 		}
 		if i > 0 { // what came last comes next
@@ -114,7 +115,7 @@ func (s *Shapes) Read(text []byte, places []Place) (tag int, ok bool) {
 		clear(places)
 		for j := range sh.found {
 			c := &sh.found[j]
-			places[c.path] = Place{int32(base[c.first.step] + c.first.offset), int32(base[c.last.step] + c.last.offset)}
+			places[c.path] = Place{base[c.first.step] + c.first.offset, base[c.last.step] + c.last.offset}
 		}
 		s.hits++
 		return sh.tag, true
@@ -123,11 +124,11 @@ func (s *Shapes) Read(text []byte, places []Place) (tag int, ok bool) {
 }
 
 // match compares a text with the shape. base becomes where the literals begin.
-func (sh *shape) match(text []byte, base *[maxVariables + 1]int) bool {
+func (sh *shape) match(text []byte, base *[maxVariables + 1]int32) bool {
 	pos := 0
 	for i := range sh.steps {
 		st := &sh.steps[i]
-		base[i] = pos
+		base[i] = int32(pos)
 		end := pos + len(st.literal)
 		if end > len(text) || string(text[pos:end]) != string(st.literal) {
 			return false
@@ -267,7 +268,7 @@ func (sh *shape) compile() bool {
 		if !found {
 			i--
 		}
-		return mark{i, at - starts[i]}
+		return mark{int32(i), int32(at - starts[i])}
 	}
 	for i := range sh.found {
 		c := &sh.found[i]
