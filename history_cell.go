@@ -1,6 +1,9 @@
 package matrixrtc
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // pastCell is what one event says: a state event that stands, or a sticky event
 // that has not ended.
@@ -70,7 +73,11 @@ func (h *History) member(r *pastRoom, f *fact) {
 	case f.previous || len(f.replaces) > 0:
 		old = h.chain(r, old, key, f)
 	}
+	var likely *pastSeat // most events are of a device that was there before
 	if old != nil {
+		if len(old.cands) == 1 {
+			likely = old.cands[0].seat
+		}
 		h.clear(r, old, endedBy(old, f), f.ts)
 	} else if len(f.claims) == 0 {
 		return
@@ -83,7 +90,7 @@ func (h *History) member(r *pastRoom, f *fact) {
 	c.origin, c.secret, c.gone, c.hollow = f.ts, f.encrypted, f.redacted, false
 	h.current = c
 	for i := range f.claims {
-		h.place(r, h.candidate(r, c, f, &f.claims[i]), f.ts)
+		h.place(r, h.candidate(r, c, f, &f.claims[i], likely), f.ts)
 	}
 }
 
@@ -159,18 +166,25 @@ func (h *History) clear(r *pastRoom, c *pastCell, cause Cause, at int64) {
 	}
 }
 
-// candidate makes a candidate and finds its seat.
-func (h *History) candidate(r *pastRoom, c *pastCell, f *fact, m *claimFact) *pastCand {
+// candidate makes a candidate and finds its seat, which is likely to be the given
+// one, unless that is nil.
+func (h *History) candidate(r *pastRoom, c *pastCell, f *fact, m *claimFact, likely *pastSeat) *pastCand {
 	k := h.free.cand()
 	h.serial++
 	k.serial, k.cell, k.dialect = h.serial, c, m.dialect
 	k.created, k.expires, k.stated = m.created, m.expires, m.stated
 	k.endCause = CauseExpired
-	k.owner = h.person(r, f.sender, c.key)
-	k.seat = h.seat(r, k.owner, m, c.key)
+	if likely != nil && likely.owner.id == string(f.sender) && likely.is(m) {
+		k.seat, k.owner = likely, likely.owner
+	} else {
+		k.owner = h.person(r, f.sender, c.key)
+		k.seat = h.seat(r, k.owner, m, c.key)
+	}
 	k.seat.refs++
 	if len(m.member) > 0 {
-		k.member = textIn(c.key, m.member)
+		if k.member = k.seat.sit.member; k.member != string(m.member) {
+			k.member = textIn(c.key, m.member)
+		}
 	}
 	if m.dialect == DialectSlot || m.dialect == DialectSticky {
 		k.endCause = CauseStickyEnd
@@ -232,8 +246,8 @@ func textIn(s string, text []byte) string {
 	if i := len(s) - len(text); i >= 0 && s[i:] == string(text) {
 		return s[i:]
 	}
-	for i := 0; i+len(text) <= len(s); i++ {
-		if s[i] == text[0] && s[i:i+len(text)] == string(text) {
+	if len(text) <= 32 { // then it is searched where it stands
+		if i := strings.Index(s, string(text)); i >= 0 {
 			return s[i : i+len(text)]
 		}
 	}

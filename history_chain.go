@@ -79,7 +79,7 @@ func (h *History) assume(r *pastRoom, c *pastCell, key []byte, f *fact) *pastCel
 			c = h.newCell(r, key)
 		}
 		c.event, c.origin = append(c.event[:0], f.replaces...), f.ts
-		h.place(r, h.candidate(r, c, f, m), f.ts)
+		h.place(r, h.candidate(r, c, f, m, nil), f.ts)
 	}
 	f.assumed = c != nil && len(c.cands) > 0
 	h.judgeTouched(r, f.ts)

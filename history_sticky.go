@@ -61,10 +61,17 @@ func (h *History) stick(r *pastRoom, g *pastGroup, f *fact) {
 	was := g.winner()
 	at, _ := slices.BinarySearchFunc(g.cells, c, comparePastSticky)
 	g.cells = slices.Insert(g.cells, at, c)
-	for i := range f.claims {
-		h.candidate(r, c, f, &f.claims[i])
+	var likely *pastSeat
+	if was != nil {
+		if c.sender = was.sender; len(was.cands) == 1 {
+			likely = was.cands[0].seat
+		}
+	} else {
+		c.sender = h.person(r, f.sender, g.key)
 	}
-	c.sender = h.person(r, f.sender, g.key)
+	for i := range f.claims {
+		h.candidate(r, c, f, &f.claims[i], likely)
+	}
 	c.sender.stuck++
 	h.current = c
 	if g.winner() == c {
