@@ -26,13 +26,13 @@ func (b *sessionBuilder) build(run *pastRun, list []pastStay) PastSession {
 	size, end := 0, int64(-never)
 	for i := range list {
 		st := &list[i]
-		size += st.event.to - st.event.from
+		size += int(st.event.to - st.event.from)
 		end = max(end, st.end)
-		if at := st.seat.index; at < len(b.seats) && b.seats[at] == st.seat {
+		if at := int(st.seat.index); at < len(b.seats) && b.seats[at] == st.seat {
 			b.counts[at]++
 			continue
 		}
-		st.seat.index = len(b.seats)
+		st.seat.index = int32(len(b.seats))
 		b.seats, b.counts = append(b.seats, st.seat), append(b.counts, 1)
 	}
 	ids.Grow(size)

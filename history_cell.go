@@ -6,11 +6,11 @@ import (
 )
 
 // pastCell is what one event says: a state event that stands, or a sticky event
-// that has not ended.
+// that has not ended. What nearly every event needs lies side by side.
 type pastCell struct {
 	key    string // in pastRoom.cells
-	event  []byte
-	before []byte // the event that it replaced
+	event  pastID
+	before pastID // the event that it replaced
 	origin int64
 	cands  []*pastCand
 	one    [1]*pastCand
@@ -29,17 +29,69 @@ type pastCand struct {
 	cell             *pastCell
 	seat             *pastSeat
 	owner            *pastPerson
-	dialect          DialectName
 	member           string
 	literal          SlotID // of a sticky dialect
 	application      string // of a sticky dialect
 	created, expires int64
-	stated           bool  // created is the event's created_ts
-	endCause         Cause // of the end by the clock
+	mine             int32     // index in the owner's claims
+	rank             pastRank  // of the dialect
+	clock            pastClock // what its end by the clock is
+	stated           bool      // created is the event's created_ts
 	placed           bool
 	over             bool // the clock has ended a stay of it
-	mine             int // index in the owner's claims
 }
+
+// pastRank is the precedence of a dialect, which tells those apart that matter.
+type pastRank uint8
+
+const (
+	rankSlot pastRank = 5
+	rankCall pastRank = 3
+)
+
+// pastClock says what an end by the clock is.
+type pastClock uint8
+
+const (
+	clockExpires pastClock = iota
+	clockSticky
+	clockRedacted
+)
+
+func (c pastClock) cause() Cause {
+	switch c {
+	case clockSticky:
+		return CauseStickyEnd
+	case clockRedacted:
+		return CauseRedacted
+	}
+	return CauseExpired
+}
+
+// pastID holds the id of an event, which nearly always has 44 bytes, without a
+// piece of memory of its own.
+type pastID struct {
+	short [47]byte
+	n     uint8 // of the short one
+	long  []byte
+}
+
+func (p *pastID) set(id []byte) {
+	if len(id) <= len(p.short) {
+		p.n, p.long = uint8(copy(p.short[:], id)), nil
+		return
+	}
+	p.n, p.long = 0, append([]byte(nil), id...)
+}
+
+func (p *pastID) text() []byte {
+	if p.long != nil {
+		return p.long
+	}
+	return p.short[:p.n]
+}
+
+func (p *pastID) is(id []byte) bool { return string(p.text()) == string(id) }
 
 // pastGroup holds the events of one sticky key, as stickyGroup does.
 type pastGroup struct {
@@ -64,7 +116,7 @@ func (h *History) member(r *pastRoom, f *fact) {
 	switch {
 	case old == nil && !f.read:
 		return
-	case old != nil && string(old.event) == string(f.event) && len(f.event) > 0:
+	case old != nil && len(f.event) > 0 && old.event.is(f.event):
 		h.again(r, old, f)
 		return
 	case f.redacted && f.redactedAt > f.ts:
@@ -86,7 +138,8 @@ func (h *History) member(r *pastRoom, f *fact) {
 	if c == nil {
 		c = h.newCell(r, key)
 	}
-	c.before, c.event = c.event, append(c.before[:0], f.event...)
+	c.before = c.event
+	c.event.set(f.event)
 	c.origin, c.secret, c.gone, c.hollow = f.ts, f.encrypted, f.redacted, false
 	h.current = c
 	for i := range f.claims {
@@ -171,9 +224,9 @@ func (h *History) clear(r *pastRoom, c *pastCell, cause Cause, at int64) {
 func (h *History) candidate(r *pastRoom, c *pastCell, f *fact, m *claimFact, likely *pastSeat) *pastCand {
 	k := h.free.cand()
 	h.serial++
-	k.serial, k.cell, k.dialect = h.serial, c, m.dialect
+	k.serial, k.cell, k.rank = h.serial, c, pastRank(precedence(m.dialect))
 	k.created, k.expires, k.stated = m.created, m.expires, m.stated
-	k.endCause = CauseExpired
+	k.clock = clockExpires
 	if likely != nil && likely.owner.id == string(f.sender) && likely.is(m) {
 		k.seat, k.owner = likely, likely.owner
 	} else {
@@ -187,7 +240,7 @@ func (h *History) candidate(r *pastRoom, c *pastCell, f *fact, m *claimFact, lik
 		}
 	}
 	if m.dialect == DialectSlot || m.dialect == DialectSticky {
-		k.endCause = CauseStickyEnd
+		k.clock = clockSticky
 		k.literal, k.application = k.seat.run.slot, k.seat.run.application
 		if string(k.literal) != string(m.literal) {
 			k.literal = SlotID(m.literal)
@@ -206,7 +259,7 @@ func (h *History) candidate(r *pastRoom, c *pastCell, f *fact, m *claimFact, lik
 // place lets a candidate speak for its seat.
 func (h *History) place(r *pastRoom, k *pastCand, at int64) {
 	h.settle(r, k.seat, at)
-	k.placed, k.mine = true, len(k.owner.claims)
+	k.placed, k.mine = true, int32(len(k.owner.claims))
 	k.owner.claims = append(k.owner.claims, k)
 	k.seat.cands = append(k.seat.cands, k)
 	h.touch(k.seat, "", at)

@@ -23,9 +23,9 @@ func (h *History) chain(r *pastRoom, old *pastCell, key []byte, f *fact) *pastCe
 		if !f.previous || string(f.before) != "{}" || old.hollow {
 			return old
 		}
-	case string(f.replaces) == string(old.event) || len(old.event) == 0:
+	case old.event.is(f.replaces) || old.event.is(nil):
 		return old
-	case string(f.replaces) == string(old.before):
+	case old.before.is(f.replaces):
 		h.fork(r, old, f)
 		return old
 	}
@@ -78,7 +78,8 @@ func (h *History) assume(r *pastRoom, c *pastCell, key []byte, f *fact) *pastCel
 		if c == nil {
 			c = h.newCell(r, key)
 		}
-		c.event, c.origin = append(c.event[:0], f.replaces...), f.ts
+		c.origin = f.ts
+		c.event.set(f.replaces)
 		h.place(r, h.candidate(r, c, f, m, nil), f.ts)
 	}
 	f.assumed = c != nil && len(c.cands) > 0
@@ -132,16 +133,17 @@ func (h *History) hollow(r *pastRoom, c *pastCell, key []byte, f *fact) {
 	if c == nil {
 		c = h.newCell(r, key)
 	}
-	c.before, c.event = c.event, append(c.before[:0], f.event...)
+	c.before = c.event
+	c.event.set(f.event)
 	c.hollow, c.origin = true, f.ts
 	for _, k := range c.cands {
 		if !k.placed || k.expires <= f.redactedAt {
 			continue
 		}
 		h.settle(r, k.seat, f.ts)
-		k.expires, k.endCause = f.redactedAt, CauseRedacted
+		k.expires, k.clock = f.redactedAt, clockRedacted
 		if k.seat.sitting && k.seat.sit.serial == k.serial {
-			k.seat.sit.expires, k.seat.sit.endCause = k.expires, k.endCause
+			k.seat.sit.expires, k.seat.sit.clock = k.expires, k.clock
 		}
 	}
 }

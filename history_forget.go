@@ -168,7 +168,7 @@ func (p *pastPool) run() *pastRun {
 }
 
 func (p *pastPool) putCell(c *pastCell) {
-	*c = pastCell{event: c.event[:0], before: c.before[:0]}
+	*c = pastCell{}
 	toPool(&p.cells, c)
 }
 

@@ -67,7 +67,7 @@ func (r *pastRoom) announced(f *fact) *pastRun {
 		if !s.sitting || len(f.slot) > 0 && string(s.run.slot) != string(f.slot) {
 			continue
 		}
-		if string(s.run.ids[s.event.from:s.event.to]) == string(f.target) || s.sit.cell != nil && string(s.sit.cell.event) == string(f.target) {
+		if string(s.run.ids[s.event.from:s.event.to]) == string(f.target) || s.sit.cell != nil && s.sit.cell.event.is(f.target) {
 			return s.run
 		}
 		in, n = s.run, n+1

@@ -271,13 +271,13 @@ func (h *History) redact(r *pastRoom, c *pastCell, at int64) {
 // find is the cell of an event.
 func (r *pastRoom) find(event []byte) *pastCell {
 	for _, c := range r.cells.things {
-		if string(c.event) == string(event) {
+		if c.event.is(event) {
 			return c
 		}
 	}
 	for _, g := range r.groups.things {
 		for _, c := range g.cells {
-			if string(c.event) == string(event) {
+			if c.event.is(event) {
 				return c
 			}
 		}

@@ -1,6 +1,10 @@
 package matrixrtc
 
-import "slices"
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
 
 // pastSeat is one device in one session.
 type pastSeat struct {
@@ -8,8 +12,8 @@ type pastSeat struct {
 	owner          *pastPerson
 	device, member string
 	cands          []*pastCand // placed
-	refs           int         // candidates of it, placed or not
-	place          int         // index in the run's seats
+	refs           int32       // candidates of it, placed or not
+	place          int32       // index in the run's seats
 
 	sitting  bool
 	sit      pastSit
@@ -17,7 +21,7 @@ type pastSeat struct {
 	event    span  // that began it
 	doubtful bool  // it had begun before
 
-	last     int // index of its last stay in the run's stays, -1 if there is none
+	last     int32 // index of its last stay in the run's stays, -1 if there is none
 	lastSit  pastSit
 	lastSaid bool  // the last stay ended although the device restated itself
 	ended    int64 // when it ended
@@ -25,21 +29,21 @@ type pastSeat struct {
 	touched bool // to be judged anew
 	cause   Cause
 	at      int64
-	index   int // of the participant that is being built
+	index   int32 // of the participant that is being built
 }
 
 // pastSit is the membership that sits on a seat.
 type pastSit struct {
-	serial   uint64
-	cell     *pastCell
-	dialect  DialectName
-	member   string
-	expires  int64
-	endCause Cause
+	serial  uint64
+	cell    *pastCell
+	rank    pastRank
+	clock   pastClock
+	member  string
+	expires int64
 }
 
 func sitOf(k *pastCand) pastSit {
-	return pastSit{k.serial, k.cell, k.dialect, k.member, k.expires, k.endCause}
+	return pastSit{serial: k.serial, cell: k.cell, member: k.member, expires: k.expires, rank: k.rank, clock: k.clock}
 }
 
 // seat finds the seat of a claim, or makes it. key is a text that may hold the
@@ -66,7 +70,7 @@ func (h *History) seat(r *pastRoom, p *pastPerson, m *claimFact, key string) *pa
 	s := h.free.seat()
 	*s = pastSeat{
 		run: run, owner: p, device: textIn(key, m.device), member: textIn(key, member), cands: s.cands[:0],
-		place: len(run.seats), last: -1, ended: -never,
+		place: int32(len(run.seats)), last: -1, ended: -never,
 	}
 	run.seats = append(run.seats, s)
 	p.seats = append(p.seats, s)
@@ -116,7 +120,7 @@ func (h *History) judgeTouched(r *pastRoom, now int64) {
 func (h *History) settle(r *pastRoom, s *pastSeat, t int64) {
 	for s.sitting && s.sit.expires < t {
 		at := s.sit.expires
-		h.judge(r, s, s.sit.endCause, at, at)
+		h.judge(r, s, s.sit.clock.cause(), at, at)
 	}
 }
 
@@ -125,14 +129,14 @@ func (h *History) settle(r *pastRoom, s *pastSeat, t int64) {
 func (h *History) counts(r *pastRoom, k *pastCand, now int64) (bool, Cause) {
 	switch {
 	case k.expires <= now || k.over:
-		return false, k.endCause
+		return false, k.clock.cause()
 	case !h.present(r, k.owner):
 		return false, CauseLeftRoom
 	case k.cell.group == nil:
 		return true, ""
 	case !h.slotAllows(r, k):
 		return false, CauseSlotClosed
-	case k.dialect == DialectSlot && r.secret && !k.cell.secret:
+	case k.rank == rankSlot && r.secret && !k.cell.secret:
 		return false, CauseInvalid
 	}
 	return true, ""
@@ -157,20 +161,13 @@ func (h *History) best(r *pastRoom, s *pastSeat, now int64) (best *pastCand, why
 }
 
 func comparePast(a, b *pastCand) int {
-	if c := precedence(a.dialect) - precedence(b.dialect); c != 0 {
-		return c
+	if a.rank != b.rank {
+		return cmp.Compare(a.rank, b.rank)
 	}
-	switch {
-	case a.expires != b.expires && a.expires < b.expires:
-		return -1
-	case a.expires != b.expires:
-		return 1
-	case string(a.cell.event) < string(b.cell.event):
-		return -1
-	case string(a.cell.event) > string(b.cell.event):
-		return 1
+	if a.expires != b.expires {
+		return cmp.Compare(a.expires, b.expires)
 	}
-	return 0
+	return bytes.Compare(a.cell.event.text(), b.cell.event.text())
 }
 
 // judge decides who sits on a seat at a time, and begins and ends stays. It is
@@ -193,7 +190,7 @@ func (h *History) judge(r *pastRoom, s *pastSeat, cause Cause, at, now int64) {
 		}
 		h.begin(s, k, min(began, since), began)
 	case s.sit.expires <= k.cell.origin:
-		h.end(s, s.sit.expires, s.sit.endCause)
+		h.end(s, s.sit.expires, s.sit.clock.cause())
 		h.begin(s, k, began, began)
 	case rejoinedPast(&s.sit, k):
 		h.end(s, began, CauseReplaced)
@@ -208,9 +205,9 @@ func (h *History) silent(s *pastSeat, cause, whyNot Cause, at, now int64) {
 	said := false // by the device, that it is there: in vain
 	switch {
 	case s.sit.expires <= at:
-		cause, at = s.sit.endCause, s.sit.expires
+		cause, at = s.sit.clock.cause(), s.sit.expires
 	case cause == "" && s.sit.expires < never:
-		cause, at = s.sit.endCause, s.sit.expires
+		cause, at = s.sit.clock.cause(), s.sit.expires
 	case cause == "":
 		cause, at = whyNot, now
 	case whyNot != "":
@@ -226,5 +223,5 @@ func rejoinedPast(before *pastSit, after *pastCand) bool {
 	if before.member != "" && after.member != "" {
 		return before.member != after.member
 	}
-	return before.dialect == DialectCall && after.dialect == DialectCall && before.cell == after.cell && !after.stated
+	return before.rank == rankCall && after.rank == rankCall && before.cell == after.cell && !after.stated
 }

@@ -23,14 +23,14 @@ type pastRun struct {
 }
 
 // span is a part of pastRun.ids.
-type span struct{ from, to int }
+type span struct{ from, to int32 }
 
 // pastStay is a stay that has ended.
 type pastStay struct {
 	seat       *pastSeat
 	start, end int64
 	event      span
-	before     int // the seat's stay before this one, -1 if there is none
+	before     int32 // the seat's stay before this one, -1 if there is none
 	cause      Cause
 	doubtful   bool // it had begun before
 	uncertain  bool // nobody said that it ended
@@ -57,8 +57,8 @@ func (h *History) begin(s *pastSeat, k *pastCand, since, at int64) {
 	f := &h.fact
 	s.start, s.doubtful = since, since < at || f.assumed || f.doubtful && k.cell == h.current
 	from := len(run.ids)
-	run.ids = append(run.ids, k.cell.event...)
-	s.event = span{from, len(run.ids)}
+	run.ids = append(run.ids, k.cell.event.text()...)
+	s.event = span{int32(from), int32(len(run.ids))}
 	run.dueBy(min(never, k.expires+h.wait))
 }
 
@@ -80,7 +80,7 @@ func (h *History) reopen(s *pastSeat) {
 	run := s.run
 	st := run.stays[s.last]
 	s.start, s.event, s.doubtful = st.start, st.event, st.doubtful
-	last := len(run.stays) - 1
+	last := int32(len(run.stays) - 1)
 	run.stays[s.last] = run.stays[last]
 	run.stays[s.last].seat.last = s.last
 	run.stays = run.stays[:last]
@@ -115,7 +115,7 @@ func (h *History) end(s *pastSeat, at int64, cause Cause) {
 		seat: s, start: s.start, end: max(at, s.start), event: s.event, before: s.last, cause: cause, doubtful: s.doubtful,
 		uncertain: cause == CauseExpired || cause == CauseStickyEnd || cause == CauseGone, skew: at < s.start,
 	}
-	s.last, s.ended, s.lastSit, s.lastSaid = len(run.stays), st.end, s.sit, false
+	s.last, s.ended, s.lastSit, s.lastSaid = int32(len(run.stays)), st.end, s.sit, false
 	run.stays = append(run.stays, st)
 	s.sitting = false
 	run.open--
@@ -234,7 +234,7 @@ func (r *pastRun) keep(done int) {
 	r.latest = -never
 	for i := range r.stays {
 		st := &r.stays[i]
-		st.before, st.seat.last = st.seat.last, i
+		st.before, st.seat.last = st.seat.last, int32(i)
 		r.latest = max(r.latest, st.end)
 	}
 	if r.idle() {
@@ -248,7 +248,7 @@ func (r *pastRun) keep(done int) {
 	move := func(s *span) {
 		from := len(ids)
 		ids = append(ids, r.ids[s.from:s.to]...)
-		*s = span{from, len(ids)}
+		*s = span{int32(from), int32(len(ids))}
 	}
 	for i := range r.stays {
 		move(&r.stays[i].event)

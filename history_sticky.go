@@ -1,6 +1,7 @@
 package matrixrtc
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 )
@@ -35,7 +36,7 @@ func (h *History) stickyEvent(r *pastRoom, f *fact) {
 	}
 	h.unstickDead(r, g, f.ts)
 	for _, c := range g.cells {
-		if string(c.event) == string(f.event) && len(f.event) > 0 {
+		if len(f.event) > 0 && c.event.is(f.event) {
 			return
 		}
 	}
@@ -56,7 +57,8 @@ func (h *History) stickyKey(f *fact) []byte {
 // stick puts an event into its group and lets the winner speak.
 func (h *History) stick(r *pastRoom, g *pastGroup, f *fact) {
 	c := h.free.cell()
-	c.key, c.event, c.group = g.key, append(c.event[:0], f.event...), g
+	c.key, c.group = g.key, g
+	c.event.set(f.event)
 	c.origin, c.ends, c.secret = f.ts, f.ts+f.sticky, f.encrypted
 	was := g.winner()
 	at, _ := slices.BinarySearchFunc(g.cells, c, comparePastSticky)
@@ -99,7 +101,7 @@ func comparePastSticky(a, b *pastCell) int {
 	if c := cmp.Compare(a.ends, b.ends); c != 0 {
 		return c
 	}
-	return cmp.Compare(string(a.event), string(b.event))
+	return bytes.Compare(a.event.text(), b.event.text())
 }
 
 // speak places what a cell says.
