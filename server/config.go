@@ -80,6 +80,9 @@ type Admin struct {
 	Token Secret `yaml:"token"`
 	// TokenFile holds the token instead.
 	TokenFile string `yaml:"token_file"`
+	// History is how many past calls of each room that is watched are kept for
+	// the page of history: 500 if 0; negative means none.
+	History int `yaml:"history"`
 }
 
 // Homeserver is the homeserver of the site.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -186,7 +188,10 @@ func TestRoomsThatRefuse(t *testing.T) {
 	p.must("logout", "--force")
 }
 
-var publicAddress = regexp.MustCompile(`listens on +(\S+)`)
+var (
+	publicAddress = regexp.MustCompile(`listens on +(\S+)`)
+	statusPage    = regexp.MustCompile(`status page +(\S+)`)
+)
 
 // One site, two people in a call, one who watches: all through the command
 // line, over a real homeserver and a real SFU.
@@ -260,6 +265,19 @@ func TestCall(t *testing.T) {
 	if out := p.must(as(bob, "sessions", string(room), "--json")...); !strings.Contains(out, `"sessions": []`) {
 		t.Errorf("after all have left, sessions prints %s", out)
 	}
+	// The site has watched, and knows of the call that is over.
+	page := statusPage.FindStringSubmatch(site.out.String())[1]
+	rtctest.Eventually(t, 10*time.Second, "the call is in the site's history", func() (bool, string) {
+		res, err := http.Get(page + "history.jsonl")
+		if err != nil {
+			return false, err.Error()
+		}
+		defer res.Body.Close()
+		lines, err := io.ReadAll(res.Body)
+		out := string(lines)
+		return err == nil && strings.Contains(out, "@alice:") && strings.Contains(out, "@bob:") && strings.Contains(out, `"ongoing":false`) &&
+			!strings.Contains(out, `"ongoing":true`), out
+	})
 	if code := site.interrupt(); code != exitOK {
 		t.Errorf("serve ends with %d", code)
 	}

@@ -51,7 +51,7 @@ func (c *ServeCmd) Run(ctx context.Context, a *app) error {
 	if err := c.checkWatch(a); err != nil {
 		return err
 	}
-	board := web.NewBoard(&web.Options{Site: cfg.Homeserver.ServerName, Logger: a.log})
+	board := web.NewBoard(&web.Options{Site: cfg.Homeserver.ServerName, MaxPast: cfg.Admin.History, Zone: a.zone(), Logger: a.log})
 	site, err := server.New(cfg, &server.Options{Logger: a.log, Admin: board.Handler()})
 	if err != nil {
 		return &usageError{err}

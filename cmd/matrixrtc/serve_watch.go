@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/server/web"
 )
@@ -64,15 +66,21 @@ func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board) err
 		return err
 	}
 	defer hs.Close()
-	cl := client.New(hs, &client.Options{Logger: a.log})
-	defer closeClient(ctx, a, cl)
-	var rooms []*client.Room
+	var about []web.Room
 	for _, name := range c.Watch {
 		id, err := hs.Resolve(ctx, name)
 		if err != nil {
 			return err
 		}
-		room, err := openRoom(ctx, cl, id)
+		about = append(about, web.Room{ID: id, Name: name})
+	}
+	cl := client.New(follow.Listen(hs, func(seq iter.Seq2[matrixrtc.Batch, error]) iter.Seq2[matrixrtc.Batch, error] {
+		return board.Listen(about, seq)
+	}), &client.Options{Logger: a.log})
+	defer closeClient(ctx, a, cl)
+	var rooms []*client.Room
+	for i := range about {
+		room, err := openRoom(ctx, cl, about[i].ID)
 		if err != nil {
 			return err
 		}

@@ -2,11 +2,13 @@ package stage
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/server/web"
 )
@@ -20,7 +22,10 @@ type onlooker struct {
 }
 
 func look(ctx context.Context, s *Stage) (*onlooker, error) {
-	c := client.New(s.owner.hs, &client.Options{Logger: s.opts.Logger})
+	rooms := []web.Room{{ID: s.room, Name: s.opts.RoomName}}
+	c := client.New(follow.Listen(s.owner.hs, func(seq iter.Seq2[matrixrtc.Batch, error]) iter.Seq2[matrixrtc.Batch, error] {
+		return s.board.Listen(rooms, seq)
+	}), &client.Options{Logger: s.opts.Logger})
 	room, err := c.Open(ctx, s.room)
 	if err != nil {
 		_ = c.Close(ctx)

@@ -24,6 +24,11 @@ type Options struct {
 	MaxNotes int
 	// MaxViewers bounds the event streams that are open at once; default 32.
 	MaxViewers int
+	// MaxPast is how many past calls of each room are kept for the page of
+	// history; default 500, negative: none, and there is no such page.
+	MaxPast int
+	// Zone is the time zone of that page; nil: the machine's.
+	Zone *time.Location
 	// Logger hears about viewers that were dropped; nil: nobody does.
 	Logger *slog.Logger
 }
@@ -38,6 +43,8 @@ func (o *Options) withDefaults() Options {
 	out.MaxStays = cmp.Or(out.MaxStays, 2000)
 	out.MaxNotes = cmp.Or(out.MaxNotes, 50)
 	out.MaxViewers = cmp.Or(out.MaxViewers, 32)
+	out.MaxPast = cmp.Or(out.MaxPast, 500)
+	out.Zone = cmp.Or(out.Zone, time.Local)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -68,6 +75,7 @@ type Board struct {
 	opts    Options
 	started time.Time
 	streams streams
+	past    pastRooms
 
 	mu         sync.Mutex
 	rooms      map[matrixrtc.RoomID]*room
@@ -89,6 +97,7 @@ func NewBoard(opts *Options) *Board {
 		opts:    o,
 		started: time.Now(),
 		streams: streams{max: o.MaxViewers, done: make(chan struct{})},
+		past:    pastRooms{most: o.MaxPast, rooms: map[matrixrtc.RoomID]*pastRoom{}},
 		rooms:   make(map[matrixrtc.RoomID]*room),
 		stays:   stays{max: o.MaxStays, keep: o.Keep, open: make(map[stayKey]*Stay)},
 		media:   media{receivers: make(map[endpoint]*receiver)},
@@ -130,6 +139,7 @@ func (b *Board) Update(now time.Time, r Room, doc report.Document, changes []mat
 // Forget takes a room off the board, with its stays: it is not watched any
 // more, and what becomes of it is not known.
 func (b *Board) Forget(id matrixrtc.RoomID) {
+	b.past.forget(id)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.rooms, id)

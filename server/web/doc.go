@@ -2,8 +2,9 @@
 // watches, for people who look. A Board holds what the page shows; the program
 // writes to it, HTTP reads from it.
 //
-// It computes no session and opens no listener: it shows what it is given. The
-// page says who talks to whom, so its Handler belongs on the admin listener
+// It computes no session that goes on and opens no listener: it shows what it is
+// given. Of past calls it keeps what matrixrtc.History makes of a sync, see
+// Board.Listen. The page says who talks to whom, so its Handler belongs on the admin listener
 // and never on the public one.
 //
 // Every exported method may be called from any goroutine. The board starts no

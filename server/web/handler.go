@@ -12,6 +12,8 @@ import (
 	"path"
 	"strconv"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/past"
 )
 
 //go:embed assets
@@ -29,6 +31,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 //	GET /static/…       its script and style
 //	GET /status.json    a Snapshot
 //	GET /status/events  the same as a stream of server-sent events
+//	GET /history        the past calls of the rooms that are watched
+//	GET /history.jsonl  the same as JSON Lines: "matrixrtc history --json"
 //
 // All addresses in the page are relative, so the handler may be mounted below
 // a prefix with http.StripPrefix; the prefix must end in a slash in the
@@ -43,6 +47,11 @@ func (b *Board) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /status.json", b.serveSnapshot)
 	mux.HandleFunc("GET /status/events", b.serveEvents)
+	mux.HandleFunc("GET /history", b.servePast)
+	mux.HandleFunc("GET /history.jsonl", b.servePastLines)
+	mux.HandleFunc("GET /static/past.css", func(w http.ResponseWriter, r *http.Request) {
+		serveStatic(w, r, "past.css", []byte(past.Style()+pastStyle))
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -63,6 +72,10 @@ func serveAsset(w http.ResponseWriter, r *http.Request, name string) {
 		http.NotFound(w, r)
 		return
 	}
+	serveStatic(w, r, name, data)
+}
+
+func serveStatic(w http.ResponseWriter, r *http.Request, name string, data []byte) {
 	sum := sha256.Sum256(data)
 	h := w.Header()
 	h.Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)

@@ -25,6 +25,7 @@ type Snapshot struct {
 	Site    string       `json:"site"`
 	Started int64        `json:"started_ts"`
 	Keep    int64        `json:"keep_ms"` // how long past stays are kept
+	History bool         `json:"history"` // there is a page of past calls
 	Rooms   []RoomStatus `json:"rooms"`
 	Stays   []Stay       `json:"stays"`
 	// StaysOmitted counts stays that were not followed: there were too many.
@@ -161,6 +162,7 @@ func (b *Board) state(now time.Time) Snapshot {
 		Site:         b.opts.Site,
 		Started:      b.started.UnixMilli(),
 		Keep:         b.opts.Keep.Milliseconds(),
+		History:      b.opts.MaxPast >= 0,
 		Rooms:        []RoomStatus{},
 		Stays:        b.stays.list(now),
 		StaysOmitted: b.stays.omitted,

@@ -58,6 +58,10 @@ document.addEventListener('pointermove', (e) => {
 });
 document.addEventListener('keydown', (e) => { if (e.key === 'Escape') tip.hidden = true; });
 
+// The server does not know in which time zone its reader lives.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) $('history').href = `history?tz=${encodeURIComponent(zone)}`;
+
 drawLegend();
 listen('status/events', {
   state: (s) => { state = s; draw(); second(); },

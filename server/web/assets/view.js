@@ -215,6 +215,7 @@ export function drawTop(state, now) {
   const text = `${many(state.sessions.length, 'session')} · ${many(devices, 'device')} · ${many(state.rooms.length, 'room')} watched`;
   put($('site'), state.site, 60);
   put($('summary'), text);
+  $('pages').hidden = !state.history;
   document.title = `${many(state.sessions.length, 'session')}, ${many(devices, 'device')} – ${clip(clean(state.site), 60)}`;
   keyed($('banners'), state.conditions, (c) => c.text, () => el('p', 'banner', el('span'), el('span', 'for')), (n, c) => {
     n.dataset.level = c.level;
