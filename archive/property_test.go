@@ -20,12 +20,20 @@ func TestAnySplit(t *testing.T) {
 	if testing.Short() {
 		seeds = 10
 	}
-	found := 0
+	found, rung, declined := 0, 0, 0
 	for seed := range uint64(seeds) {
 		scene := newScene(seed, seed%2 == 0).steps(160)
 		end := scene.now.Add(1)
 		want := truth(t, scene.events, end)
 		found += len(want)
+		for _, w := range want {
+			if w.Ring != "" {
+				rung++
+			}
+			if len(w.DeclinedBy) > 0 {
+				declined++
+			}
+		}
 
 		a := open(t, "", &archive.Options{PageLimit: 1 + int(seed)%40})
 		r := rand.New(rand.NewPCG(seed, 9))
@@ -74,8 +82,8 @@ func TestAnySplit(t *testing.T) {
 			t.Fatalf("seed %d: sessions after %v (-one pass +archive):\n%s", seed, story, diff)
 		}
 	}
-	if found < seeds {
-		t.Errorf("%d sessions in %d scenes: the scenes are too quiet to prove anything", found, seeds)
+	if found < seeds || rung < seeds/4 || declined < seeds/20 {
+		t.Errorf("%d sessions, %d of them announced and %d declined in %d scenes: too quiet to prove anything", found, rung, declined, seeds)
 	}
 }
 

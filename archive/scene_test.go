@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -20,13 +21,14 @@ type scene struct {
 	*rand.Rand
 	// chained: the homeserver says what each state event replaced and what stood
 	// there, as Synapse does and Dendrite does not.
-	chained bool
-	now     time.Time
-	events  []matrixrtc.Event
-	last    map[string]int // state key → index of its last event
-	members []matrixrtc.EventID
-	slots   []string // of members
-	rings   []matrixrtc.EventID
+	chained      bool
+	now          time.Time
+	events       []matrixrtc.Event
+	last         map[string]int // state key → index of its last event
+	members      []matrixrtc.EventID
+	slots        []string // of members
+	rings        []matrixrtc.EventID
+	joined, rang time.Time // when somebody did so last
 }
 
 func newScene(seed uint64, chained bool) *scene {
@@ -97,14 +99,16 @@ func (s *scene) step() {
 	case 4:
 		s.state(user, matrixrtc.TypeMember, "_"+user+"_"+device, pick(s, `{}`,
 			fmt.Sprintf(`{"m.application":"org.chess","m.call_id":%q,"device_id":%q,%s}`, call, device, focus)))
-	case 5:
-		if len(s.members) > 0 {
-			s.rings = append(s.rings, s.message(user, "org.matrix.msc4075.rtc.notification", fmt.Sprintf(
+	case 5: // as clients do it: by who has just joined, and soon after
+		if last := &s.events[len(s.events)-1]; last.Type == matrixrtc.TypeCallMember && len(last.Content) > 20 && strings.Contains(*last.StateKey, string(last.Sender)) {
+			s.now = s.now.Add(time.Second - s.now.Sub(s.joined))
+			s.rings = append(s.rings, s.message(string(last.Sender), "org.matrix.msc4075.rtc.notification", fmt.Sprintf(
 				`{"notification_type":"ring","sender_ts":%d,"lifetime":30000,"slot_id":%q,"m.mentions":{"room":true},"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`,
-				s.now.UnixMilli(), s.slots[len(s.slots)-1], s.members[len(s.members)-1]), 0))
+				s.now.UnixMilli(), s.slots[len(s.slots)-1], last.ID), 0))
+			s.rang = s.now
 		}
 	case 6:
-		if len(s.rings) > 0 {
+		if len(s.rings) > 0 && s.now.Sub(s.rang) < time.Minute {
 			s.message(user, "org.matrix.msc4310.rtc.decline", fmt.Sprintf(
 				`{"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`, s.rings[len(s.rings)-1]), 0)
 		}
@@ -126,6 +130,7 @@ func (s *scene) step() {
 			content = fmt.Sprintf(`{"application":"m.call","call_id":%q,"device_id":%q,%s%s%s}`, call, device, focus, expires, created)
 		}
 		s.members = append(s.members, s.state(user, matrixrtc.TypeCallMember, key, content))
+		s.joined = s.now
 		s.slots = append(s.slots, string(matrixrtc.MakeSlotID(matrixrtc.AppCall, call)))
 	}
 }
