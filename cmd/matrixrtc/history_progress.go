@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/archive"
@@ -127,10 +128,11 @@ func (p *pastProgress) reached() string {
 // line is the bar: how much of the time since the room was made is read.
 func (p *pastProgress) line(now time.Time) string {
 	text := p.which() + "  " + p.reached()
-	room := min(30, p.width-len(text)-4)
+	long := utf8.RuneCountInString(text)
+	room := min(30, p.width-long-3)
 	if p.born.IsZero() || p.last.Oldest.IsZero() || room < 8 {
-		if len(text) >= p.width {
-			text = report.CleanLine(text[:max(0, p.width-1)])
+		if long >= p.width {
+			text = string([]rune(text)[:max(0, p.width-1)])
 		}
 		return text
 	}
@@ -177,5 +179,5 @@ func (p *pastProgress) reachedHere() string {
 // stopped says what an interruption leaves.
 func (p *pastProgress) stopped() {
 	p.clear()
-	fmt.Fprintf(p.w, "matrixrtc: stopped while reading %s: %s are kept, and the next run goes on from there (--offline shows them)\n", p.which(), p.reached())
+	fmt.Fprintf(p.w, "matrixrtc: stopped while reading %s: %s, are kept, and the next run goes on from there (--offline shows them)\n", p.which(), p.reached())
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -50,7 +52,7 @@ func newSlowly(t *testing.T, target string) *slowly {
 	}
 	s := &slowly{asked: make(chan struct{}, 100)}
 	s.pages.Store(1 << 30)
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		if q := r.Out.URL.Query(); strings.HasSuffix(r.In.URL.Path, "/messages") {
 			q.Set("limit", "5")
