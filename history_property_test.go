@@ -145,7 +145,8 @@ func foldAgrees(t *testing.T, w *world, steps int) {
 	opts := RoomOptions{Unknown: pick(w, UnknownNotJoined, UnknownJoined, UnknownByFile), Slots: pick(w, SlotsIfPresent, SlotsRequired, SlotsIgnore)}
 	live := newLiveLog(opts)
 	h := NewHistory(&HistoryOptions{Unknown: opts.Unknown, Slots: opts.Slots, Blip: -1, Late: 24 * time.Hour})
-	var sessions []PastSession
+	archived := NewHistory(&HistoryOptions{Unknown: opts.Unknown, Slots: opts.Slots, Blip: -1, Late: 24 * time.Hour})
+	var sessions, again []PastSession
 	var log []Event
 	for range steps {
 		w.now = w.now.Add(time.Duration(w.IntN(4)*w.IntN(1000)) * time.Millisecond)
@@ -153,10 +154,21 @@ func foldAgrees(t *testing.T, w *world, steps int) {
 		log = append(log, e)
 		live.apply(e)
 		sessions = append(sessions, h.AddEvent(&e)...)
+		if r := RecordOf(&e, nil); r.Kind != RecordNone { // as from an archive
+			var back Record
+			if err := back.UnmarshalBinary(must(r.MarshalBinary())); err != nil {
+				t.Fatal(err)
+			}
+			back.Room = r.Room
+			again = append(again, archived.Add(&back)...)
+		}
 	}
 	now := w.now.Add(time.Duration(w.IntN(10000)) * time.Millisecond)
 	live.advance(now)
-	sessions = append(sessions, h.Close(now)...)
+	sessions, again = append(sessions, h.Close(now)...), append(again, archived.Close(now)...)
+	if a, b := inOrder(sessions), inOrder(again); !slices.Equal(a, b) {
+		t.Fatalf("of events\n%s\nand of records\n%s", inLines(a), inLines(b))
+	}
 	got, want := staysOf(sessions), live.stays()
 	same := len(got) == len(want)
 	for i := 0; same && i < len(got); i++ {

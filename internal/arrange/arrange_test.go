@@ -126,7 +126,7 @@ func fold(t *testing.T, add func(func(*matrixrtc.Record))) (sessions []string, i
 	h, check := matrixrtc.NewHistory(opts), matrixrtc.NewOrderCheck(opts)
 	take := func(list []matrixrtc.PastSession) {
 		for i := range list {
-			sessions = append(sessions, string(list[i].AppendJSON(nil)))
+			sessions = append(sessions, fmt.Sprintf("%+v", list[i]))
 		}
 	}
 	add(func(r *matrixrtc.Record) {
