@@ -28,7 +28,7 @@ type Shapes struct {
 
 // Bounds of what is learned. A text that exceeds them has no shape.
 const (
-	maxShapes     = 8
+	maxShapes     = 16
 	maxShapeSize  = 8 << 10
 	maxShapeText  = 1 << 30 // of a text that is compared
 	maxShapeDepth = 16
