@@ -240,7 +240,7 @@ func (f *fold) judge(t touch) verdict {
 		v.cause, v.ended = endOfTime(before.Membership), before.Expires
 		v.after.Since = v.began
 	case rejoined(before.Membership, k.m):
-		v.cause, v.ended = CauseReplaced, origin
+		v.cause, v.ended = CauseReplaced, v.began
 	case before.Since.Before(v.after.Since):
 		v.after.Since = before.Since
 	}
