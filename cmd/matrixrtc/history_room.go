@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/archive"
@@ -76,6 +77,9 @@ func (c *HistoryCmd) ofRooms(ctx context.Context, a *app, plan *pastPlan) (err e
 			return err
 		}
 	}
+	// Until now goes what is ongoing, and reading has taken its time.
+	plan.at = time.Now()
+	plan.filter.now = plan.at
 	if len(rooms.ids) == 0 {
 		if rooms.ids, err = kept.Rooms(ctx); err != nil {
 			return err

@@ -17,9 +17,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
 // says lets a user state a call membership, or end it.
@@ -149,7 +151,9 @@ func TestHistoryOfRoom(t *testing.T) {
 	// Ctrl-C in the middle keeps what was read.
 	front.pages.Store(2)
 	r := p.start("history", string(room), "--json")
-	<-front.asked
+	rtctest.Eventually(t, 30*time.Second, "it waits for a page", func() (bool, string) {
+		return len(front.asked) > 0, fmt.Sprintf("pages left %d; %s%s", front.pages.Load(), r.out.String(), r.errs.String())
+	})
 	if code := r.interrupt(); code != exitInterrupted || r.out.String() != "" {
 		t.Errorf("interrupted it ends with %d and prints %s", code, r.out.String())
 	}

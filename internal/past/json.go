@@ -17,6 +17,8 @@ import (
 //	 "participants":[{"user_id","device_id","stays":[{"start_ts","end_ts"|null,"cause",
 //	  "start_uncertain","end_uncertain"}]}]}
 //
+// Besides, a participant whose device is not known has "member_id", and a stay
+// that by its own clocks ended before it began "skew":true.
 // Times are milliseconds since 1970. call_id is null where it cannot be
 // derived, ring and notified_by where nobody announced the session, end_ts
 // where it goes on; cause is "" there. Strings are escaped as encoding/json
@@ -59,6 +61,9 @@ func AppendJSON(b []byte, s *matrixrtc.PastSession) []byte {
 func appendParticipant(b []byte, p *matrixrtc.Participant) []byte {
 	b = appendString(append(b, `{"user_id":`...), string(p.User))
 	b = appendString(append(b, `,"device_id":`...), string(p.Device))
+	if p.Member != "" {
+		b = appendString(append(b, `,"member_id":`...), string(p.Member))
+	}
 	b = append(b, `,"stays":[`...)
 	for i := range p.Stays {
 		stay := &p.Stays[i]
@@ -67,7 +72,11 @@ func appendParticipant(b []byte, p *matrixrtc.Participant) []byte {
 		}
 		b = appendSpan(append(b, '{'), stay.Start, stay.End)
 		b = appendString(append(b, `,"cause":`...), string(stay.Cause))
-		b = append(appendSure(b, stay.StartUncertain, stay.EndUncertain), '}')
+		b = appendSure(b, stay.StartUncertain, stay.EndUncertain)
+		if stay.Skew {
+			b = append(b, `,"skew":true`...)
+		}
+		b = append(b, '}')
 	}
 	return append(b, `]}`...)
 }

@@ -33,6 +33,7 @@ type (
 	participant struct {
 		User   string    `json:"user_id"`
 		Device string    `json:"device_id"`
+		Member string    `json:"member_id,omitempty"`
 		Stays  []oneStay `json:"stays"`
 	}
 	oneStay struct {
@@ -41,6 +42,7 @@ type (
 		Cause       string `json:"cause"`
 		StartUnsure bool   `json:"start_uncertain"`
 		EndUnsure   bool   `json:"end_uncertain"`
+		Skew        bool   `json:"skew,omitempty"`
 	}
 )
 
@@ -64,9 +66,9 @@ func documentOf(s *matrixrtc.PastSession) document {
 	for _, p := range s.Participants {
 		stays := []oneStay{}
 		for _, st := range p.Stays {
-			stays = append(stays, oneStay{st.Start.UnixMilli(), end(st.End), string(st.Cause), st.StartUncertain, st.EndUncertain})
+			stays = append(stays, oneStay{st.Start.UnixMilli(), end(st.End), string(st.Cause), st.StartUncertain, st.EndUncertain, st.Skew})
 		}
-		d.Participants = append(d.Participants, participant{string(p.User), string(p.Device), stays})
+		d.Participants = append(d.Participants, participant{string(p.User), string(p.Device), string(p.Member), stays})
 	}
 	return d
 }

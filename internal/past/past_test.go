@@ -120,6 +120,7 @@ func lively() []matrixrtc.PastSession {
 		who(carol, "", stay("01-13 21:45", "01-13 22:40", matrixrtc.CauseLeave, "start")),
 	)
 	silent.Participants[1].Member = "m1"
+	silent.Participants[1].Stays[0].Skew = true
 	silent.StartUncertain = true
 
 	chess := call(who(carol, "BOARD", stay("01-15 12:00", "01-15 12:00", matrixrtc.CauseRedacted)))
