@@ -34,11 +34,13 @@ var (
 // Why a membership of ours ended although we did not leave: found with
 // errors.Is in Own.Err.
 var (
-	ErrExpired    = keeper.ErrExpired
-	ErrRemoved    = keeper.ErrRemoved
-	ErrKicked     = keeper.ErrKicked
-	ErrSlotClosed = keeper.ErrSlotClosed
-	ErrSwitched   = keeper.ErrSwitched
+	ErrExpired      = keeper.ErrExpired
+	ErrDelayedLeave = keeper.ErrDelayedLeave
+	ErrRemoved      = keeper.ErrRemoved
+	ErrReplaced     = keeper.ErrReplaced
+	ErrKicked       = keeper.ErrKicked
+	ErrSlotClosed   = keeper.ErrSlotClosed
+	ErrSwitched     = keeper.ErrSwitched
 )
 
 // errNoAnswer is why a request that took too long has failed.

@@ -36,6 +36,30 @@ type Homeserver interface {
 	// Transports lists the transports that the homeserver offers, best first;
 	// none is not an error.
 	Transports(ctx context.Context) ([]matrixrtc.Transport, error)
+
+	Delayer
+}
+
+// Delayer is the part of a Homeserver that sends events later (MSC4140). That is
+// how others learn that we are gone when we can no longer say so. Calls work
+// without it: an implementation may answer IsUnsupported to all of it.
+type Delayer interface {
+	// Delay has an event sent after a time, and returns the id under which it is
+	// held back. A homeserver that does not know of delayed events sends at once
+	// what it should hold back, so Delay must know that it does before it asks.
+	// Errors: IsUnsupported; MaxDelay; SentAtOnce, should that happen all the same.
+	Delay(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, after time.Duration) (id string, err error)
+
+	// RestartDelayed has it wait for its whole time again, SendDelayed has it sent
+	// now, CancelDelayed drops it. IsGone if there is nothing held back under this
+	// id any more.
+	RestartDelayed(ctx context.Context, id string) error
+	SendDelayed(ctx context.Context, id string) error
+	CancelDelayed(ctx context.Context, id string) error
+
+	// RetireDelayed drops what is held back for this account in place of out: of
+	// the same room, type, and state key or sticky key.
+	RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) error
 }
 
 // IsFinal reports whether an error of a Homeserver says that trying again as
@@ -58,6 +82,46 @@ func RetryAfter(err error) time.Duration {
 		return max(0, r.RetryAfter())
 	}
 	return 0
+}
+
+// IsUnsupported reports whether an error of a Homeserver says that it does not
+// have what was asked for. Such an error has a method
+//
+//	Unsupported() bool
+func IsUnsupported(err error) bool {
+	var u interface{ Unsupported() bool }
+	return errors.As(err, &u) && u.Unsupported()
+}
+
+// IsGone reports whether an error of a Delayer says that nothing is held back
+// under this id: never was, was sent, or was cancelled. Such an error has a method
+//
+//	Gone() bool
+func IsGone(err error) bool {
+	var g interface{ Gone() bool }
+	return errors.As(err, &g) && g.Gone()
+}
+
+// SentAtOnce reports whether an error of Delay says that the event was sent
+// instead. Such an error has a method
+//
+//	SentAtOnce() bool
+func SentAtOnce(err error) bool {
+	var s interface{ SentAtOnce() bool }
+	return errors.As(err, &s) && s.SentAtOnce()
+}
+
+// MaxDelay is what a homeserver allows, if an error of Delay says that the delay
+// was too long; zero if it does not say how long it may be. Such an error has a
+// method
+//
+//	MaxDelay() (most time.Duration, tooLong bool)
+func MaxDelay(err error) (most time.Duration, tooLong bool) {
+	var m interface{ MaxDelay() (time.Duration, bool) }
+	if errors.As(err, &m) {
+		return m.MaxDelay()
+	}
+	return 0, false
 }
 
 // isOutage reports whether a note of Sync says that contact is lost.

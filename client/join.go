@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -37,16 +38,24 @@ type JoinOptions struct {
 	// transport itself.
 	Active matrixrtc.Transport
 	// Expires is how long the membership holds without a refresh; zero: 4 h, or
-	// 1 h in the sticky dialects. Refresh is how often it is refreshed; zero:
-	// half of that.
+	// 1 h in the sticky dialects. In the state dialects it holds for an hour at
+	// most while the homeserver does not hold back a leave of ours. Refresh is how
+	// often it is refreshed; zero: half of that.
 	Expires, Refresh time.Duration
+	// Delay is how long the homeserver waits for a sign of life before it sends
+	// our leave, where it has delayed events (MSC4140); zero: 20 s; negative: it is
+	// not asked to.
+	Delay time.Duration
 	// ClearMedia allows to join an encrypted room although media is not.
 	ClearMedia bool
 	// NoMedia states the membership and connects to nothing.
 	NoMedia bool
-	// Random is where the member id of the sticky dialects comes from; nil:
-	// crypto/rand.
+	// Random is where the member id of the sticky dialects comes from, and what
+	// spreads the requests of many devices over time; nil: crypto/rand. What reads
+	// as zeros spreads nothing.
 	Random io.Reader
+
+	jitter uint64
 }
 
 // Join states our membership of a slot and connects to its media. It returns
@@ -103,6 +112,9 @@ func (r *Room) membership(ctx context.Context, o *JoinOptions) (*matrixrtc.Membe
 	if o.Selection == "" {
 		o.Selection = matrixrtc.SelectMultiSFU
 	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
 	name, ok := strings.CutPrefix(string(o.Slot), o.Application.Type+"#")
 	if !ok {
 		return nil, fmt.Errorf("slot %q does not belong to the application %q: build it with MakeSlotID", o.Slot, o.Application.Type)
@@ -126,17 +138,18 @@ func (r *Room) membership(ctx context.Context, o *JoinOptions) (*matrixrtc.Membe
 	}
 	if m.Dialect == matrixrtc.DialectSticky || m.Dialect == matrixrtc.DialectSlot {
 		m.LiteralSlot = o.Slot
-		source := o.Random
-		if source == nil {
-			source = rand.Reader
-		}
 		id := make([]byte, 18)
-		if _, err := io.ReadFull(source, id); err != nil {
+		if _, err := io.ReadFull(o.Random, id); err != nil {
 			return nil, fmt.Errorf("make a member id: %w", err)
 		}
 		m.Member = matrixrtc.MemberID(base64.RawURLEncoding.EncodeToString(id))
 		m.Key = string(m.Member)
 	}
+	jitter := make([]byte, 8)
+	if _, err := io.ReadFull(o.Random, jitter); err != nil {
+		return nil, fmt.Errorf("make a random number: %w", err)
+	}
+	o.jitter = binary.BigEndian.Uint64(jitter)
 	return m, nil
 }
 
@@ -178,6 +191,7 @@ func (r *Room) startCall(m *matrixrtc.Membership, o *JoinOptions) (*Call, error)
 	}
 	k, err := keeper.New(keeper.Config{
 		Dialect: o.Dialect, Version: r.fold.Version(), Membership: m, Lifetime: o.Expires, Refresh: o.Refresh,
+		Delay: o.Delay, Jitter: o.jitter,
 	})
 	if err != nil {
 		return nil, err

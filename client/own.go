@@ -20,37 +20,81 @@ func (c *Call) step(in keeper.Input, now time.Time) {
 	c.stated.Store(c.keeper.Membership())
 	for _, e := range effects {
 		switch e := e.(type) {
-		case keeper.Send:
-			c.send(e)
 		case keeper.Wake:
-			c.wake = e.At
+			c.wake = time.Time{}
+			if !e.At.IsZero() {
+				// As a time from now, which a clock that is set does not move.
+				c.wake = now.Add(e.At.Sub(now.Round(0)))
+			}
 		case keeper.StateChanged:
 			c.state(e, now)
+		case keeper.Refreshed:
+			c.r.push(Refreshed{Call: c, At: e.At, Until: e.Until})
+		default:
+			c.perform(e)
 		}
 	}
 }
 
-// send sends an event beside the room's goroutine and posts the answer.
-func (c *Call) send(e keeper.Send) {
+// perform does what the homeserver is needed for, beside the room's goroutine.
+func (c *Call) perform(e keeper.Effect) {
+	hs, room := c.r.c.hs, c.r.id
+	switch e := e.(type) {
+	case keeper.Send:
+		c.request(e.ID, e.Timeout, "send membership", func(ctx context.Context) (keeper.Input, error) {
+			id, err := hs.Send(ctx, room, e.Event)
+			return keeper.Sent{ID: e.ID, Event: id}, err
+		})
+	case keeper.Arm:
+		c.request(e.ID, e.Timeout, "schedule the delayed leave", func(ctx context.Context) (keeper.Input, error) {
+			if e.Retire {
+				// It must not cost the time for what comes after.
+				retireCtx, cancel := context.WithTimeout(ctx, e.Timeout/2)
+				err := hs.RetireDelayed(retireCtx, room, e.Event)
+				cancel()
+				if err != nil && !IsUnsupported(err) {
+					c.log.Info("retire delayed leaves", "err", err)
+				}
+			}
+			id, err := hs.Delay(ctx, room, e.Event, e.After)
+			return keeper.Armed{ID: e.ID, Delay: id}, err
+		})
+	case keeper.Restart:
+		c.request(e.ID, e.Timeout, "restart the delayed leave", func(ctx context.Context) (keeper.Input, error) {
+			return keeper.Done{ID: e.ID}, hs.RestartDelayed(ctx, e.Delay)
+		})
+	case keeper.Fire:
+		c.request(e.ID, e.Timeout, "send the delayed leave", func(ctx context.Context) (keeper.Input, error) {
+			return keeper.Done{ID: e.ID}, hs.SendDelayed(ctx, e.Delay)
+		})
+	case keeper.Cancel:
+		c.wg.Go(func() { // finish waits
+			ctx, cancel := context.WithTimeout(c.r.late, e.Timeout)
+			defer cancel()
+			if err := hs.CancelDelayed(ctx, e.Delay); err != nil && !IsGone(err) {
+				c.log.Info("cancel the delayed leave", "err", err)
+			}
+		})
+	}
+}
+
+// request makes a request and posts what came of it.
+func (c *Call) request(id int, timeout time.Duration, what string, do func(context.Context) (keeper.Input, error)) {
 	c.wg.Go(func() { // finish waits
-		ctx, cancel := context.WithTimeoutCause(c.ctx, e.Timeout, errNoAnswer)
+		ctx, cancel := context.WithTimeoutCause(c.ctx, timeout, errNoAnswer)
 		defer cancel()
-		id, err := c.r.c.hs.Send(ctx, c.r.id, e.Event)
+		in, err := do(ctx)
 		if err != nil && errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == errNoAnswer {
 			err = errNoAnswer
 		}
-		c.setLast(err)
+		if !IsUnsupported(err) {
+			c.setLast(err)
+		}
 		if c.ctx.Err() != nil {
 			return
 		}
-		in := keeper.Input(keeper.Sent{ID: e.ID, Event: id})
 		if err != nil {
-			level := slog.LevelWarn
-			if IsFinal(err) {
-				level = slog.LevelInfo // it is how the call ends, and told as that
-			}
-			c.log.Log(ctx, level, "send membership", "err", err)
-			in = keeper.Failed{ID: e.ID, Err: err, Final: IsFinal(err), RetryAfter: RetryAfter(err)}
+			in = c.failure(id, what, err)
 		}
 		c.r.post(func() {
 			now := time.Now()
@@ -60,9 +104,27 @@ func (c *Call) send(e keeper.Send) {
 	})
 }
 
+// failure is what an error means to the keeper.
+func (c *Call) failure(id int, what string, err error) keeper.Failed {
+	f := keeper.Failed{
+		ID: id, Err: err, Final: IsFinal(err), RetryAfter: RetryAfter(err),
+		Gone: IsGone(err), Unsupported: IsUnsupported(err), AtOnce: SentAtOnce(err),
+	}
+	f.MaxDelay, f.TooLong = MaxDelay(err)
+	level := slog.LevelWarn
+	switch {
+	case f.Unsupported || f.Gone || f.TooLong:
+		level = slog.LevelDebug // it is dealt with
+	case f.Final:
+		level = slog.LevelInfo // it is how the call ends, and told as that
+	}
+	c.log.Log(c.ctx, level, what, "err", err)
+	return f
+}
+
 // state tells of a step of our membership.
 func (c *Call) state(e keeper.StateChanged, now time.Time) {
-	own := Own{Call: c, State: e.State, At: e.At, Err: e.Err}
+	own := Own{Call: c, State: e.State, At: e.At, Err: e.Err, Since: e.Since, Until: e.Until, After: e.After}
 	c.log.Info("own membership", "state", string(e.State), "err", e.Err)
 	switch e.State {
 	case keeper.Left:
@@ -80,36 +142,25 @@ func (c *Call) state(e keeper.StateChanged, now time.Time) {
 	c.r.push(own)
 }
 
-// observe tells the keeper what the room says of our membership, if these
-// changes say anything about it.
+// observe tells the keeper what these changes say of our membership, one by one:
+// a statement that was ended in the same batch was there all the same.
 func (c *Call) observe(changes []matrixrtc.Change, now time.Time) {
-	var told bool
-	var gone matrixrtc.Cause
 	for _, ch := range changes {
 		switch ch := ch.(type) {
 		case matrixrtc.MemberJoined:
-			told = told || c.isSelf(ch.Session, ch.Member)
+			if c.isSelf(ch.Session, ch.Member) {
+				c.step(keeper.Observed{Membership: ch.Member.Membership}, now)
+			}
 		case matrixrtc.MemberUpdated:
-			told = told || c.isSelf(ch.Session, ch.Member)
+			if c.isSelf(ch.Session, ch.Member) {
+				c.step(keeper.Observed{Membership: ch.Member.Membership}, now)
+			}
 		case matrixrtc.MemberLeft:
 			if c.isSelf(ch.Session, ch.Member) {
-				told, gone = true, ch.Cause
+				c.step(keeper.Observed{Gone: ch.Cause}, now)
 			}
 		}
 	}
-	if !told {
-		return
-	}
-	in := keeper.Observed{Gone: gone}
-	if s := c.r.fold.Session(c.slot); s != nil {
-		for _, key := range c.self {
-			if m, ok := s.Find(key); ok {
-				in = keeper.Observed{Membership: m.Membership}
-				break
-			}
-		}
-	}
-	c.step(in, now)
 }
 
 func (c *Call) isSelf(s matrixrtc.SessionKey, m matrixrtc.Member) bool {

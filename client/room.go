@@ -26,6 +26,9 @@ type Room struct {
 	stopped   chan struct{} // closed when the goroutine serves no more
 	ended     chan struct{} // closed when all has ended
 	wg        sync.WaitGroup
+	// late is for what is done after a call is over; hurry ends it.
+	late  context.Context
+	hurry context.CancelFunc
 
 	sessions atomic.Pointer[[]*matrixrtc.Session]
 	stream   stream
@@ -45,6 +48,7 @@ func newRoom(c *Client, id matrixrtc.RoomID, e *entry) *Room {
 		stopped: make(chan struct{}), ended: make(chan struct{}),
 		stream: stream{out: make(chan Update, backlog)},
 	}
+	r.late, r.hurry = context.WithCancel(context.Background())
 	now := time.Now()
 	r.fold.Advance(now)
 	r.snapshot()
@@ -104,7 +108,9 @@ func (r *Room) Close(ctx context.Context) error {
 		}
 		r.stop = true
 	})
+	stop := context.AfterFunc(ctx, r.hurry)
 	<-r.ended
+	stop()
 	return errors.Join(errs...)
 }
 
@@ -171,6 +177,7 @@ func (r *Room) run() {
 	}
 	close(r.stopped)
 	r.wg.Wait()
+	r.hurry()
 	r.stream.close()
 	r.c.reclaim(r.id)
 	close(r.ended)

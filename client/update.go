@@ -9,7 +9,7 @@ import (
 )
 
 // Update is one thing that happened in a room. The set is closed: Changed,
-// Own, Connection, PeerJoined, PeerLeft, TrackAdded, TrackEnded,
+// Own, Refreshed, Connection, PeerJoined, PeerLeft, TrackAdded, TrackEnded,
 // MessageReceived, Note.
 type Update interface{ update() }
 
@@ -26,6 +26,19 @@ type (
 		// Err is why, for at_risk, lost and left: nil if we left because Leave
 		// said so.
 		Err error
+		// Since is, for at_risk, when all was last known to be well.
+		Since time.Time
+		// Until is, for joined, rejoined and at_risk, when others cease to count us
+		// if nothing more reaches the homeserver.
+		Until time.Time
+		// After is, for rejoined, for how long others may not have counted us.
+		After time.Duration
+	}
+
+	// Refreshed says that our membership was stated again; Until is as in Own.
+	Refreshed struct {
+		Call      *Call
+		At, Until time.Time
 	}
 
 	// Connection says how a connection to a transport is doing.
@@ -89,6 +102,7 @@ type (
 
 func (Changed) update()         {}
 func (Own) update()             {}
+func (Refreshed) update()       {}
 func (Connection) update()      {}
 func (PeerJoined) update()      {}
 func (PeerLeft) update()        {}
@@ -104,9 +118,9 @@ type OwnState = keeper.State
 const (
 	Joining  = keeper.Joining  // the first statement is on its way
 	Joined   = keeper.Joined   // the homeserver has it; also: out of risk again
-	AtRisk   = keeper.AtRisk   // refreshing fails and the end is near
-	Lost     = keeper.Lost     // others no longer count us; rejoining
-	Rejoined = keeper.Rejoined // counted again, as a new membership
+	AtRisk   = keeper.AtRisk   // staying in fails and the end is near
+	Lost     = keeper.Lost     // others no longer count us, as far as we know; rejoining
+	Rejoined = keeper.Rejoined // counted again
 	Left     = keeper.Left     // over
 )
 

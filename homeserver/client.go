@@ -53,6 +53,9 @@ type Client struct {
 	mu    sync.Mutex // guards what follows; held for no I/O
 	creds Credentials
 	offer *offer // what /versions says, once known
+	forms delayForms
+	// neverDelay: it has sent at once what it should have held back.
+	neverDelay bool
 
 	renewing chan struct{} // holds one while the tokens are renewed: one at a time
 	members  memberCache
@@ -183,6 +186,9 @@ func (c *Client) Close() error {
 type offer struct {
 	stateAfter string // query parameter of MSC4222, "" if not offered
 	sticky     bool   // MSC4354
+	delays     bool   // MSC4140
+	// delaysStable: under its stable names.
+	delaysStable bool
 }
 
 // offered asks /versions once and remembers the answer.
@@ -203,7 +209,11 @@ func (c *Client) offered(ctx context.Context) (offer, error) {
 		return offer{}, err
 	}
 	has := func(name string) bool { return string(answer.Unstable[name]) == "true" }
-	o := offer{sticky: has("org.matrix.msc4354") || has("org.matrix.msc4354.stable")}
+	o := offer{
+		sticky:       has("org.matrix.msc4354") || has("org.matrix.msc4354.stable"),
+		delays:       has(delays) || has(delays+".stable"),
+		delaysStable: has(delays + ".stable"),
+	}
 	switch {
 	case has("org.matrix.msc4222.stable") || listsVersion(answer.Versions, 16):
 		o.stateAfter = "use_state_after"
@@ -211,6 +221,7 @@ func (c *Client) offered(ctx context.Context) (offer, error) {
 		o.stateAfter = "org.matrix.msc4222.use_state_after"
 	}
 	c.mu.Lock()
+	o.delays = o.delays && !c.neverDelay
 	c.offer = &o
 	c.mu.Unlock()
 	return o, nil
@@ -221,7 +232,32 @@ func (c *Client) offered(ctx context.Context) (offer, error) {
 func (c *Client) forgetOffer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.offer = nil
+	c.offer, c.forms = nil, delayForms{}
+}
+
+// delayForms are the forms of delayed events that have worked.
+func (c *Client) delayForms() delayForms {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.forms
+}
+
+func (c *Client) rememberForms(set func(*delayForms)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	set(&c.forms)
+}
+
+// denyDelays notes that the homeserver has no delayed events, whatever it says.
+func (c *Client) denyDelays() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.neverDelay = true
+	if c.offer != nil {
+		o := *c.offer
+		o.delays = false
+		c.offer = &o
+	}
 }
 
 // listsVersion reports whether a version v1.minor or later is listed.

@@ -26,6 +26,15 @@ func (e *sentinel) Is(target error) bool { return target == fs.ErrNotExist && e 
 // Final reports whether trying again as is will not help.
 func (e *sentinel) Final() bool { return e.final }
 
+// Unsupported reports whether the homeserver does not have what was asked for.
+func (e *sentinel) Unsupported() bool { return e == ErrUnsupported }
+
+// Gone reports whether there is no such delayed event.
+func (e *sentinel) Gone() bool { return e == ErrDelayGone }
+
+// SentAtOnce reports whether an event was sent that should have been held back.
+func (e *sentinel) SentAtOnce() bool { return e == ErrSentAtOnce }
+
 // Errors to branch on with errors.Is. Those that wrap them say in plain words
 // what happened and what to do. All of them have a method Final.
 var (
@@ -45,6 +54,11 @@ var (
 	ErrEventUnknown error = &sentinel{"no such event, or none that this user may see", true}
 	// ErrUnsupported: the homeserver does not have this feature.
 	ErrUnsupported error = &sentinel{"the homeserver does not support this", true}
+	// ErrDelayGone: there is no such delayed event: it was sent, cancelled, or
+	// never scheduled.
+	ErrDelayGone error = &sentinel{"no such delayed event, or not any more", true}
+	// ErrSentAtOnce: the homeserver sent an event that it should have held back.
+	ErrSentAtOnce error = &sentinel{"the homeserver sent the event at once instead of holding it back", true}
 	// ErrNoCredentials: the store holds no login.
 	ErrNoCredentials error = &sentinel{"not logged in", true}
 	// ErrRateLimited: too many requests; see RateLimitError.
@@ -77,6 +91,32 @@ func (e *RateLimitError) RetryAfter() time.Duration { return e.After }
 
 // Final is false.
 func (e *RateLimitError) Final() bool { return false }
+
+// DelayTooLongError says that the homeserver does not hold events back for so
+// long (MSC4140).
+type DelayTooLongError struct {
+	Delay time.Duration // what was asked for
+	Max   time.Duration // what it allows, zero if it does not say
+	// Reason is what the homeserver said.
+	Reason string
+}
+
+func (e *DelayTooLongError) Error() string {
+	s := fmt.Sprintf("the homeserver does not delay events by %v", e.Delay)
+	if e.Max > 0 {
+		s += fmt.Sprintf(", but by %v at most", e.Max)
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+// MaxDelay is Max; tooLong is true.
+func (e *DelayTooLongError) MaxDelay() (most time.Duration, tooLong bool) { return e.Max, true }
+
+// Final is true: less delay has to be asked for.
+func (e *DelayTooLongError) Final() bool { return true }
 
 // PermissionError says that our power level does not suffice to send an event
 // type into a room. It is an ErrForbidden. Sending again is of no use until

@@ -20,6 +20,8 @@ import (
 type fake struct {
 	t       *testing.T
 	answers map[string]func(r *http.Request) (int, string) // by path below /_matrix/client/
+	// transport answers before all else, unless it gives nil.
+	transport func(r *http.Request) *answer
 
 	mu    sync.Mutex
 	syncs []answer // one per /sync; when they are used up, /sync holds
@@ -109,7 +111,15 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.auth = append(f.auth, r.Header.Get("Authorization"))
 	var a answer
 	hold := false
+	var first *answer
+	if f.transport != nil {
+		f.mu.Unlock()
+		first = f.transport(r)
+		f.mu.Lock()
+	}
 	switch get := f.answers[path]; {
+	case first != nil:
+		a = *first
 	case get != nil:
 		f.mu.Unlock()
 		a.status, a.body = get(r)

@@ -12,7 +12,7 @@ import (
 // that is the example itself, with a clock of its own.
 func Example() {
 	k, err := keeper.New(keeper.Config{
-		Dialect: matrixrtc.Call, Version: "11", Lifetime: time.Hour,
+		Dialect: matrixrtc.Call, Version: "11", Lifetime: time.Hour, Delay: -1,
 		Membership: &matrixrtc.Membership{
 			User: "@alice:example.org", Device: "PHONE", Slot: matrixrtc.RoomCall, HasCallID: true,
 			Application: matrixrtc.Application{Type: matrixrtc.AppCall},

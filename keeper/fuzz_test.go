@@ -20,7 +20,7 @@ func FuzzStep(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		k, err := keeper.New(keeper.Config{
-			Dialect: matrixrtc.Call, Version: "11", Membership: ann(""), Lifetime: 15 * time.Second, Refresh: 5 * time.Second,
+			Dialect: matrixrtc.Call, Version: "11", Membership: ann(""), Lifetime: 15 * time.Second, Refresh: 5 * time.Second, Delay: -1,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -1,14 +1,13 @@
 package keeper
 
 import (
-	"errors"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 )
 
 // Input is what a Keeper is told. The set is closed: Join, Update, Leave, Sent,
-// Failed, Reachable, Observed, Tick.
+// Armed, Done, Failed, Reachable, Observed, Tick.
 type Input interface{ input() }
 
 type (
@@ -20,7 +19,8 @@ type (
 	// update that the dialect cannot say is ignored.
 	Update struct{ Membership *matrixrtc.Membership }
 
-	// Leave ends the membership.
+	// Leave ends the membership. Without a reason the leave is the one that was
+	// armed, where there is one.
 	Leave struct{ Reason string }
 
 	// Sent answers a Send: the homeserver has the event.
@@ -29,7 +29,17 @@ type (
 		Event matrixrtc.EventID
 	}
 
-	// Failed answers a Send: there was an error, or no answer in time.
+	// Armed answers an Arm: the homeserver has scheduled the event, under this id.
+	Armed struct {
+		ID    int
+		Delay string
+	}
+
+	// Done answers a Restart or a Fire.
+	Done struct{ ID int }
+
+	// Failed answers a Send, Arm, Restart or Fire: there was an error, or no
+	// answer in time.
 	Failed struct {
 		ID  int
 		Err error
@@ -37,6 +47,16 @@ type (
 		Final bool
 		// RetryAfter is how long the server asks us to wait, zero if it does not.
 		RetryAfter time.Duration
+		// Gone: the delayed event is unknown, was sent, or was cancelled.
+		Gone bool
+		// Unsupported: the homeserver has no delayed events, or not this action.
+		Unsupported bool
+		// AtOnce: the homeserver sent the event that it should have scheduled.
+		AtOnce bool
+		// TooLong: the delay is longer than the homeserver allows. MaxDelay is what
+		// it allows, zero if it does not say.
+		TooLong  bool
+		MaxDelay time.Duration
 	}
 
 	// Reachable says that contact with the homeserver is back after an outage:
@@ -58,69 +78,9 @@ func (Join) input()      {}
 func (Update) input()    {}
 func (Leave) input()     {}
 func (Sent) input()      {}
+func (Armed) input()     {}
+func (Done) input()      {}
 func (Failed) input()    {}
 func (Reachable) input() {}
 func (Observed) input()  {}
 func (Tick) input()      {}
-
-// Effect is what somebody has to do for a Keeper. The set is closed: Send,
-// Wake, StateChanged.
-type Effect interface{ effect() }
-
-type (
-	// Send sends an event to the room and answers with Sent or Failed, Failed at
-	// the latest after Timeout. One Send at a time is without an answer.
-	Send struct {
-		ID      int
-		Event   matrixrtc.Outgoing
-		Timeout time.Duration
-	}
-
-	// Wake asks for one Tick at a time, and for none at the times asked for
-	// before. Zero: no Tick is needed.
-	Wake struct{ At time.Time }
-
-	// StateChanged says how our membership stands now. Err is why, for AtRisk,
-	// Lost and Left; nil for a Left that Leave asked for.
-	StateChanged struct {
-		State State
-		At    time.Time
-		Err   error
-	}
-)
-
-func (Send) effect()         {}
-func (Wake) effect()         {}
-func (StateChanged) effect() {}
-
-// State is how our membership stands.
-type State string
-
-// The states, in the order in which they may come.
-const (
-	Idle     State = "idle"     // nothing was asked for yet
-	Joining  State = "joining"  // the first statement is on its way
-	Joined   State = "joined"   // the homeserver has it; also: out of risk again
-	AtRisk   State = "at_risk"  // refreshing fails and the end is near
-	Lost     State = "lost"     // others no longer count us; rejoining
-	Rejoined State = "rejoined" // counted again, as a new membership
-	Left     State = "left"     // over
-)
-
-// errWaiting is why a membership is at risk although nothing has failed yet.
-var errWaiting = errors.New("the homeserver has not answered yet")
-
-// Why a membership ended although nobody asked to leave.
-var (
-	// ErrExpired: it ran out because no refresh reached the homeserver.
-	ErrExpired = errors.New("no refresh of the membership reached the homeserver in time")
-	// ErrRemoved: somebody ended it in the room's state.
-	ErrRemoved = errors.New("membership was removed from the room")
-	// ErrKicked: we are no longer joined to the room.
-	ErrKicked = errors.New("no longer joined to the room")
-	// ErrSlotClosed: the slot was closed.
-	ErrSlotClosed = errors.New("the slot was closed")
-	// ErrSwitched: the same device stated a membership elsewhere under the same
-	// key.
-	ErrSwitched = errors.New("this device joined another session")
-)

@@ -1,21 +1,3 @@
-// Package keeper is our own membership as a state machine: what to send next
-// to join a session, to stay in it, and to leave it. It is pure: inputs go in
-// with the time, effects come out, and somebody else performs them (package
-// client does). It does no I/O, reads no clock, starts no goroutine, logs
-// nothing. A Keeper is for one goroutine.
-//
-// # How it stays in
-//
-// A membership holds for Config.Lifetime from when it was stated. It is stated
-// again every Config.Refresh. The state dialects count `expires` from
-// created_ts, the time of the first statement, so a refresh repeats created_ts
-// and lets `expires` grow until it covers a lifetime from now. The sticky
-// dialects begin anew with every event.
-//
-// A statement that fails is tried again, with growing pauses or when the server
-// says. As the end comes near the state is AtRisk; when it has passed, Lost, and
-// what is sent then is a new membership, without created_ts. A membership that
-// somebody removed is stated anew once.
 package keeper
 
 import (
@@ -26,107 +8,87 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 )
 
-// Config is what a Keeper keeps. The zero value of a duration is its default.
-type Config struct {
-	// Dialect writes the events, for a room of this version.
-	Dialect matrixrtc.Dialect
-	Version matrixrtc.RoomVersion
-	// Membership is what to state. Event, Created, Expires, Lifetime and Content
-	// are the keeper's business and are not looked at. It is not changed.
-	Membership *matrixrtc.Membership
-
-	// Lifetime is how long a statement holds: 4 h, or 1 h in the sticky dialects
-	// (which also is their maximum).
-	Lifetime time.Duration
-	// Refresh is how long after a statement the next one is made: half of
-	// Lifetime. It must be shorter than Lifetime.
-	Refresh time.Duration
-	// RetryMin and RetryMax bound the pauses between tries: 1 s, and 30 s or a
-	// quarter of Lifetime, whichever is shorter.
-	RetryMin, RetryMax time.Duration
-}
-
 // Keeper keeps one membership, from one Join to Left.
+//
+// All times in it are of its own time, which never goes back; see pass.
 type Keeper struct {
 	cfg    Config
 	sticky bool
-	// atRisk is how long before the end AtRisk comes; timeout is what one
-	// request may take.
-	atRisk, timeout time.Duration
+	// timeout is what sending one event may take.
+	timeout time.Duration
+	chance  uint64
+
+	now   time.Time     // the latest own time
+	ahead time.Duration // how far it is ahead of the caller's clock
 
 	state   State
-	leaving bool
-	reason  string
-
 	stated  *matrixrtc.Membership // what was stated last; never nil
-	created time.Time             // created_ts of the running membership, zero: none
+	created time.Time             // created_ts of the running membership, by the server's clock; zero: none
+	born    time.Time             // the same moment in own time
+	fresh   bool                  // the next statement is a new membership
 	ids     int
 	flight  *request
+	tried   *request // the last statement whose fate is not known
+	tries   []time.Duration
 
-	// until is when others stop counting us, ghost when they would at the
-	// latest if every request that seemed to fail did arrive.
-	until, ghost time.Time
+	// until is when others stop counting us by the statement itself, ghost when
+	// they would at the latest if every request that seemed to fail did arrive;
+	// lands is the latest moment at which one may still arrive.
+	until, ghost, lands time.Time
+	good, taken         time.Time     // when what stands was stated, and accepted
+	lifetime            time.Duration // for how long it holds
+	dirty               bool          // an update has yet to be stated
 	// next is when to send again, zero: nothing to send.
 	next  time.Time
-	woken time.Time // the Wake that stands
+	woken time.Time // the Wake that stands, by the caller's clock
 	fails int
 	last  error // why the last try failed, nil after a success
 	// refused: the last try was refused for good; asked: the server has asked us
 	// to wait with the next one.
 	refused, asked bool
 
+	sw       deadman
 	room     observed
 	removals int
+	lostAt   time.Time
+
+	leaving bool
+	reason  string
+	why     error // why we leave, nil if asked to
 
 	out []Effect
 }
 
-// request is the one event that is on its way.
+// request is the one statement or leave that is on its way.
 type request struct {
-	id     int
-	at     time.Time
-	until  time.Time
-	leave  bool
-	fresh  bool
-	stated *matrixrtc.Membership
+	id      int
+	at      time.Time
+	until   time.Time
+	haunted time.Time // ghost before it
+	lasts   time.Duration
+	leave   bool
+	fresh   bool
+	stated  *matrixrtc.Membership
 	// again: what happened since makes another statement necessary.
 	again bool
+	stake string            // the switch behind it
+	seen  matrixrtc.EventID // as what the room has told of it
 }
 
 // New makes a Keeper that has not joined yet. It fails with a
 // *matrixrtc.InvalidError if the dialect cannot state the membership.
 func New(cfg Config) (*Keeper, error) {
-	k := &Keeper{cfg: cfg, state: Idle}
 	name := cfg.Dialect.Name()
+	k := &Keeper{cfg: cfg, state: Idle, chance: cfg.Jitter}
 	k.sticky = name == matrixrtc.DialectSticky || name == matrixrtc.DialectSlot
-	c := &k.cfg
-	if c.Lifetime == 0 {
-		c.Lifetime = 4 * time.Hour
-		if k.sticky {
-			c.Lifetime = time.Hour
-		}
+	if err := k.cfg.settle(k.sticky); err != nil {
+		return nil, err
 	}
-	if c.Refresh == 0 {
-		c.Refresh = c.Lifetime / 2
-	}
-	if c.Lifetime < 0 || c.Refresh < 0 || c.Refresh >= c.Lifetime {
-		return nil, fmt.Errorf("refresh after %v does not keep a membership of %v: make it shorter", c.Refresh, c.Lifetime)
-	}
-	if k.sticky && c.Lifetime > time.Hour {
-		return nil, fmt.Errorf("a sticky membership of %v is too long: an hour is the most (MSC4354)", c.Lifetime)
-	}
-	if c.RetryMin == 0 {
-		c.RetryMin = time.Second
-	}
-	if c.RetryMax == 0 {
-		c.RetryMax = min(30*time.Second, c.Lifetime/4)
-	}
-	c.RetryMax = max(c.RetryMin, c.RetryMax)
-	k.atRisk = min(c.Lifetime/4, (c.Lifetime-c.Refresh)/2)
-	k.timeout = min(max(c.Lifetime/4, 2*time.Second), 30*time.Second)
+	k.timeout = min(max(k.cfg.Lifetime/4, 2*time.Second), 30*time.Second)
+	k.sw.set(k.cfg.Delay, k.cfg.Restart)
 
-	k.stated = k.statement(time.Time{})
-	if out, problems := c.Dialect.Encode(k.stated, c.Version); out.Type == "" {
+	k.stated = k.statement(time.Time{}, k.cfg.Lifetime)
+	if out, problems := k.cfg.Dialect.Encode(k.stated, k.cfg.Version); out.Type == "" {
 		return nil, fmt.Errorf("state the membership: %w", &matrixrtc.InvalidError{Problems: problems})
 	}
 	return k, nil
@@ -139,122 +101,170 @@ func (k *Keeper) State() State { return k.state }
 // homeserver has accepted it.
 func (k *Keeper) Membership() *matrixrtc.Membership { return k.stated }
 
-// Step takes an input and returns what to do about it, in this order.
+// Switch is the id of the delayed leave that the homeserver holds for us, as far
+// as we know, and its delay; "" if there is none.
+func (k *Keeper) Switch() (id string, delay time.Duration) {
+	if k.sw.id == "" {
+		return "", 0
+	}
+	return k.sw.id, k.sw.delay
+}
+
+// Step takes an input and returns what to do about it, in this order. now is the
+// caller's clock; it may jump.
 func (k *Keeper) Step(in Input, now time.Time) []Effect {
 	k.out = nil
 	if k.state == Left {
 		return nil
 	}
+	t := k.pass(now)
 	switch in := in.(type) {
 	case Join:
 		if k.state == Idle {
-			k.to(Joining, now, nil)
-			k.next = now
+			k.to(Joining, t, nil)
+			k.next = t
+			k.sw.leak = t.Add(time.Minute) // of whoever was this device before us
 		}
 	case Update:
-		k.update(in.Membership, now)
+		k.update(in.Membership, t)
 	case Leave:
-		k.leave(in.Reason, now)
+		k.leave(in.Reason, nil, t)
 	case Sent:
-		k.sent(in, now)
+		k.sent(in, t)
+	case Armed:
+		k.armed(in, t)
+	case Done:
+		k.done(in, t)
 	case Failed:
-		k.failed(in, now)
-	case Reachable:
-		if k.fails > 0 && !k.asked {
-			k.next, k.fails = now, 0
+		if k.sw.flight != nil && k.sw.flight.id == in.ID {
+			k.switchFailed(in, t)
+		} else {
+			k.failed(in, t)
 		}
+	case Reachable:
+		k.reachable(t)
 	case Observed:
-		k.observe(in, now)
+		k.observe(in, t)
 	case Tick:
-		if !now.Before(k.woken) {
+		if !now.Round(0).Before(k.woken) {
 			k.woken = time.Time{} // used up
 		}
 	}
-	k.clock(now)
-	k.wake()
+	k.clock(t)
+	k.wake(t)
 	return slices.Clip(k.out)
 }
 
-// clock does what is due by the time alone.
-func (k *Keeper) clock(now time.Time) {
-	if k.leaving && k.flight == nil && !k.ghost.IsZero() && !now.Before(k.ghost) {
-		k.to(Left, now, fmt.Errorf("the leave did not reach the homeserver, and the membership has run out since: %w", k.last))
-		return
-	}
-	if !k.leaving && !k.until.IsZero() {
-		switch {
-		case k.state == Lost, k.state == Joining, k.state == Left:
-		case !now.Before(k.until):
-			if k.refused {
-				k.to(Left, now, k.last)
-				return
-			}
-			k.lose(now, orExpired(k.last))
-		case k.state != AtRisk && !now.Before(k.until.Add(-k.atRisk)):
-			err := k.last
-			if err == nil {
-				err = errWaiting
-			}
-			k.to(AtRisk, now, err)
+// pass brings our own time up to now. Where the caller's clock was set back our
+// time stands still, and how long that took nobody knows: the switch is looked
+// after at once. Readings of a monotonic clock are left out, because that stands
+// still while a machine sleeps.
+func (k *Keeper) pass(now time.Time) time.Time {
+	t := now.Round(0).Add(k.ahead)
+	if back := k.now.Sub(t); !k.now.IsZero() && back > 0 {
+		k.ahead += back
+		t = k.now
+		if s := &k.sw; s.id != "" && s.flight == nil && !s.held && back > time.Second {
+			s.next = t
 		}
 	}
-	if k.state != Left && k.flight == nil && !k.next.IsZero() && !now.Before(k.next) {
-		k.send(now)
+	k.now = t
+	return t
+}
+
+// wall is a moment of our own time by the caller's clock.
+func (k *Keeper) wall(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(-k.ahead)
+}
+
+// reachable tries again at once what waits because a try has failed, unless the
+// server has said when.
+func (k *Keeper) reachable(t time.Time) {
+	if k.fails > 0 && !k.asked {
+		k.next, k.fails = t, 0
+	}
+	if s := &k.sw; s.fails > 0 && !s.held && s.flight == nil {
+		s.next = t
 	}
 }
 
+// clock does what is due by the time alone.
+func (k *Keeper) clock(t time.Time) {
+	switch {
+	case k.state == Idle || k.state == Left:
+		return
+	case k.leaving:
+		k.leaveClock(t)
+		return
+	}
+	k.judge(t)
+	if k.state == Left {
+		return
+	}
+	k.switchClock(t)
+	if k.flight == nil && due(k.next, t) && k.covered(t) {
+		k.send(t)
+	}
+	k.switchClock(t)
+}
+
+func due(at, t time.Time) bool { return !at.IsZero() && !t.Before(at) }
+
+// later is the later of two moments.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 // wake says when the clock has something to do next.
-func (k *Keeper) wake() {
+func (k *Keeper) wake(t time.Time) {
 	var at time.Time
-	sooner := func(t time.Time) {
-		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
-			at = t
+	sooner := func(x time.Time) {
+		if !x.IsZero() && x.After(t) && (at.IsZero() || x.Before(at)) {
+			at = x
 		}
 	}
-	if k.state != Left {
+	switch {
+	case k.state == Left || k.state == Idle:
+	case k.leaving:
+		if k.flight == nil && (k.sw.flight == nil || k.sw.flight.kind != fire) {
+			sooner(k.next)
+			sooner(k.haunts())
+		}
+	default:
 		if k.flight == nil {
 			sooner(k.next)
-			if k.leaving {
-				sooner(k.ghost)
-			}
 		}
-		if !k.leaving && !k.until.IsZero() {
-			switch k.state {
-			case Joined, Rejoined:
-				sooner(k.until.Add(-k.atRisk))
-			case AtRisk:
-				sooner(k.until)
-			}
+		if k.sw.flight == nil {
+			sooner(k.sw.next)
+		}
+		for _, x := range k.risks() {
+			sooner(x)
 		}
 	}
-	if !at.Equal(k.woken) {
+	if at = k.wall(at); !at.Equal(k.woken) {
 		k.woken = at
 		k.out = append(k.out, Wake{At: at})
 	}
 }
 
 // to changes the state.
-func (k *Keeper) to(s State, now time.Time, err error) {
+func (k *Keeper) to(s State, t time.Time, err error) {
+	c := StateChanged{State: s, At: k.wall(t), Err: err}
+	switch s {
+	case Joined:
+		c.Until = k.wall(k.end())
+	case Rejoined:
+		c.Until, c.After = k.wall(k.end()), t.Sub(k.lostAt)
+	case AtRisk:
+		r := k.risk(t)
+		c.Since, c.Until = k.wall(r.since), k.wall(r.until)
+	}
 	k.state = s
-	k.out = append(k.out, StateChanged{State: s, At: now, Err: err})
-}
-
-// lose says that others no longer count us, and begins anew.
-func (k *Keeper) lose(now time.Time, err error) {
-	k.to(Lost, now, err)
-	k.created, k.until = time.Time{}, time.Time{}
-	if k.flight != nil {
-		k.flight.again = true
-		return
-	}
-	if k.next.IsZero() || k.fails == 0 {
-		k.next = now
-	}
-}
-
-func orExpired(err error) error {
-	if err == nil {
-		return ErrExpired
-	}
-	return fmt.Errorf("%w: %w", ErrExpired, err)
+	k.out = append(k.out, c)
 }

@@ -47,6 +47,8 @@ func text(t *testing.T, e keeper.Effect) string {
 			return "no wake"
 		}
 		return "wake " + e.At.Sub(t0).String()
+	case keeper.Refreshed:
+		return "refreshed"
 	case keeper.StateChanged:
 		if e.Err != nil {
 			return fmt.Sprintf("%s (%v)", e.State, e.Err)
@@ -119,17 +121,17 @@ func TestKeeper(t *testing.T) {
 		lifetime, refresh time.Duration
 		steps             []at
 	}{
-		{"the defaults of the state dialects", -1, 0, []at{
-			{0, keeper.Join{}, "joining, send 1 expires 4h0m0s"},
-			{sec, keeper.Sent{1, "$1"}, "joined, wake 2h0m0s"},
+		{"the defaults of the state dialects, without a switch", -1, 0, []at{
+			{0, keeper.Join{}, "joining, send 1 expires 1h0m0s"},
+			{sec, keeper.Sent{1, "$1"}, "joined, wake 30m0s"},
 			{sec, keeper.Join{}, ""},
-			{2 * h, keeper.Tick{}, "send 2 created 0s expires 6h0m0s, wake 3h0m0s"},
-			{2*h + sec, keeper.Sent{2, "$2"}, "wake 4h0m0s"},
-			{4 * h, keeper.Tick{}, "send 3 created 0s expires 8h0m0s, wake 5h0m0s"},
+			{30 * min, keeper.Tick{}, "send 2 created 0s expires 1h30m0s, wake 45m0s"},
+			{30*min + sec, keeper.Sent{2, "$2"}, "refreshed, wake 1h0m0s"},
+			{h, keeper.Tick{}, "send 3 created 0s expires 2h0m0s, wake 1h15m0s"},
 		}},
 		{"expires counts from the server's time of the first statement", 0, 0, append(confirmed[:3:3],
 			at{5 * sec, keeper.Tick{}, "send 2 created 50ms expires 19.95s, wake 11.25s"},
-			at{6 * sec, keeper.Sent{2, "$2"}, "wake 10s"},
+			at{6 * sec, keeper.Sent{2, "$2"}, "refreshed, wake 10s"},
 			at{6 * sec, seen("$2", 50*ms, 19950*ms), ""},
 			at{10 * sec, keeper.Tick{}, "send 3 created 50ms expires 24.95s, wake 16.25s"},
 		)},
@@ -144,7 +146,7 @@ func TestKeeper(t *testing.T) {
 			{0, keeper.Sent{1, "$1"}, "joined, wake 7s"},
 			{0, seen("$1", -6*sec, 15*sec), "wake 1s"},
 			{sec, keeper.Tick{}, "send 2 created -6s expires 22s, wake 5.25s"},
-			{sec, keeper.Sent{2, "$2"}, "wake 8s"},
+			{sec, keeper.Sent{2, "$2"}, "refreshed, wake 8s"},
 		}},
 		{"a server whose clock is ahead", 0, 0, []at{
 			{0, keeper.Join{}, "joining, send 1 expires 15s"},
@@ -191,7 +193,7 @@ func TestKeeper(t *testing.T) {
 			at{8 * sec, keeper.Failed{ID: 2, Err: errNet}, "wake 9s"},
 			at{9 * sec, keeper.Tick{}, "send 3 created 50ms expires 23.95s, wake 11.25s"},
 			at{11250 * ms, keeper.Tick{}, "at_risk (no route), wake 15s"},
-			at{12 * sec, keeper.Sent{3, "$3"}, "joined, wake 14s"},
+			at{12 * sec, keeper.Sent{3, "$3"}, "refreshed, joined, wake 14s"},
 		)},
 		{"lost, and anew without created_ts", 0, 0, append(confirmed[:3:3],
 			at{5 * sec, keeper.Tick{}, "send 2 created 50ms expires 19.95s, wake 11.25s"},
@@ -225,7 +227,7 @@ func TestKeeper(t *testing.T) {
 			at{5 * sec, keeper.Tick{}, "send 2 created 50ms expires 19.95s, wake 11.25s"},
 			at{5 * sec, keeper.Failed{ID: 2, Err: errDeny, Final: true}, "at_risk (level 50 needed), wake 8.75s"},
 			at{8750 * ms, keeper.Tick{}, "send 3 created 50ms expires 23.7s, wake 15s"},
-			at{9 * sec, keeper.Sent{3, "$3"}, "joined, wake 13.75s"},
+			at{9 * sec, keeper.Sent{3, "$3"}, "refreshed, joined, wake 13.75s"},
 		)},
 		{"a permission error while lost is final", 0, 0, append(confirmed[:3:3],
 			at{16 * sec, keeper.Tick{}, "lost (no refresh of the membership reached the homeserver in time), send 2 expires 15s"},
@@ -257,7 +259,8 @@ func TestKeeper(t *testing.T) {
 			at{5 * sec, keeper.Failed{ID: 2, Err: errDeny, Final: true}, ""},
 		)},
 		{"the slot was closed", 0, 0, append(confirmed[:3:3],
-			at{2 * sec, gone(matrixrtc.CauseSlotClosed), "left (the slot was closed), no wake"},
+			at{2 * sec, gone(matrixrtc.CauseSlotClosed), "send 2 leave, no wake"},
+			at{3 * sec, keeper.Sent{2, "$2"}, "left (the slot was closed)"},
 		)},
 		{"the same key was used for another session", 0, 0, append(confirmed[:3:3],
 			at{2 * sec, gone(matrixrtc.CauseSwitch), "left (this device joined another session), no wake"},
@@ -303,8 +306,8 @@ func TestKeeper(t *testing.T) {
 		{"an update is an event with the same created_ts", 0, 0, append(confirmed[:3:3],
 			at{2 * sec, keeper.Update{ann("video")}, "send 2 video created 50ms expires 16.95s, wake 11.25s"},
 			at{2 * sec, keeper.Update{ann("audio")}, ""},
-			at{3 * sec, keeper.Sent{2, "$2"}, "send 3 audio created 50ms expires 17.95s, wake 13.25s"},
-			at{3 * sec, keeper.Sent{3, "$3"}, "wake 8s"},
+			at{3 * sec, keeper.Sent{2, "$2"}, "refreshed, send 3 audio created 50ms expires 17.95s, wake 13.25s"},
+			at{3 * sec, keeper.Sent{3, "$3"}, "refreshed, wake 8s"},
 			at{8 * sec, keeper.Tick{}, "send 4 audio created 50ms expires 22.95s, wake 14.25s"},
 		)},
 		{"answers to nothing are ignored", 0, 0, append(confirmed[:3:3],
@@ -314,7 +317,7 @@ func TestKeeper(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := keeper.Config{Dialect: matrixrtc.Call, Version: "11", Membership: ann(""), Lifetime: 15 * sec, Refresh: 5 * sec}
+			cfg := keeper.Config{Dialect: matrixrtc.Call, Version: "11", Membership: ann(""), Lifetime: 15 * sec, Refresh: 5 * sec, Delay: -1}
 			if tt.lifetime < 0 {
 				cfg.Lifetime, cfg.Refresh = 0, 0
 			}

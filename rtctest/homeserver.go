@@ -24,6 +24,8 @@ type Homeserver struct {
 	ids    int
 	faults faults
 	offers []matrixrtc.Transport
+
+	delayed []*delayed // held back
 }
 
 type faults struct {
@@ -34,6 +36,12 @@ type faults struct {
 	limit     time.Duration
 	loggedOut map[matrixrtc.DeviceID]bool
 	skew      time.Duration
+
+	delays        time.Duration // how long events may be held back, zero: not at all
+	cancels       bool
+	delaysLimited int
+	delaysLimit   time.Duration
+	cut           map[matrixrtc.DeviceID]bool
 }
 
 type hsRoom struct {
@@ -53,7 +61,7 @@ const ServerName = "hs.test"
 func NewHomeserver() *Homeserver {
 	return &Homeserver{
 		rooms: map[matrixrtc.RoomID]*hsRoom{}, news: make(chan struct{}),
-		faults: faults{loggedOut: map[matrixrtc.DeviceID]bool{}},
+		faults: faults{loggedOut: map[matrixrtc.DeviceID]bool{}, cut: map[matrixrtc.DeviceID]bool{}},
 	}
 }
 
@@ -103,6 +111,11 @@ func (h *Homeserver) Offer(ts ...matrixrtc.Transport) {
 
 // Down makes every request fail, or ends that.
 func (h *Homeserver) Down(down bool) { h.fault(func(f *faults) { f.down = down }) }
+
+// Cut makes every request of one device fail, or ends that.
+func (h *Homeserver) Cut(device matrixrtc.DeviceID, cut bool) {
+	h.fault(func(f *faults) { f.cut[device] = cut })
+}
 
 // LoseAnswers lets requests arrive whose answers do not.
 func (h *Homeserver) LoseAnswers(lose bool) { h.fault(func(f *faults) { f.lost = lose }) }
@@ -218,6 +231,7 @@ func (h *Homeserver) begin(ctx context.Context, d *Device) (arrives bool, err er
 	h.mu.Lock()
 	f := h.faults
 	out := f.loggedOut[d.device]
+	f.down = f.down || f.cut[d.device]
 	h.mu.Unlock()
 	if f.delay > 0 {
 		select {

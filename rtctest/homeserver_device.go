@@ -39,6 +39,15 @@ func (d *Device) Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.
 	h := d.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	id, err := h.accept(d, room, out)
+	if err != nil {
+		return "", err
+	}
+	return id, failed
+}
+
+// accept takes an event in, as the rules say. Call with mu held.
+func (h *Homeserver) accept(d *Device, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error) {
 	r := h.rooms[room]
 	switch {
 	case r == nil:
@@ -53,8 +62,10 @@ func (d *Device) Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.
 		h.faults.limited--
 		return "", &hsOutage{hsError{text: "too many requests"}, h.faults.limit}
 	}
-	id := h.add(r, func(b *Events) matrixrtc.Event { return b.Of(d.user, out) })
-	return id, failed
+	if h.faults.cancels && out.StateKey != nil {
+		h.drop(func(x *delayed) bool { return x.by.user == d.user && x.room == room && samePlace(x.out, out) })
+	}
+	return h.add(r, func(b *Events) matrixrtc.Event { return b.Of(d.user, out) }), nil
 }
 
 // Sync yields what happens in the device's rooms.
@@ -67,6 +78,7 @@ func (d *Device) Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error] {
 			h.mu.Lock()
 			news, f := h.news, h.faults
 			out := f.loggedOut[d.device]
+			f.down = f.down || f.cut[d.device]
 			var batches []matrixrtc.Batch
 			if !f.down && !out {
 				batches = d.batches(at)

@@ -21,6 +21,11 @@ type Account interface {
 	Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error]
 	Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error)
 	Transports(ctx context.Context) ([]matrixrtc.Transport, error)
+	Delay(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, after time.Duration) (string, error)
+	RestartDelayed(ctx context.Context, id string) error
+	SendDelayed(ctx context.Context, id string) error
+	CancelDelayed(ctx context.Context, id string) error
+	RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) error
 }
 
 // HomeserverSite is what HomeserverSuite needs besides Accounts: the means to
@@ -53,6 +58,8 @@ func HomeserverSuite(t *testing.T, site func(t *testing.T) HomeserverSite) {
 		{"what is not permitted is final", suiteForbidden},
 		{"a room that we are not in is final", suiteNotJoined},
 		{"Sync ends with its context, and with its loop", suiteEnd},
+		{"what is held back is not sent", suiteDelayed},
+		{"what is held back is sent in time", suiteDelayEnds},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, site(t)) })
 	}

@@ -2,6 +2,7 @@ package rtctest_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
@@ -9,8 +10,18 @@ import (
 
 func TestHomeserver(t *testing.T) {
 	t.Parallel()
+	for _, delays := range []time.Duration{0, 24 * time.Hour} {
+		t.Run(delays.String(), func(t *testing.T) {
+			t.Parallel()
+			testHomeserver(t, delays)
+		})
+	}
+}
+
+func testHomeserver(t *testing.T, delays time.Duration) {
 	rtctest.HomeserverSuite(t, func(t *testing.T) rtctest.HomeserverSite {
 		h := rtctest.NewHomeserver()
+		h.Delays(delays)
 		return rtctest.HomeserverSite{
 			Account: func(_ *testing.T, name string) rtctest.Account {
 				return h.Device(rtctest.User(name), matrixrtc.DeviceID("DEV/"+name))

@@ -1,0 +1,286 @@
+package keeper
+
+import "time"
+
+// deadman is the switch: our leave, which the homeserver holds back (MSC4140).
+type deadman struct {
+	delay, restart time.Duration // delay zero: none is wanted
+
+	id string // "": none that we know of
+	// safe is the moment before which it cannot have gone off, fires the one at
+	// which it has at the latest.
+	safe, fires time.Time
+	flight      *op
+	next        time.Time // when to arm or restart, zero: not by itself
+	heard       time.Time // when that was asked for last which was answered, or failed
+	fails       int
+	last        error
+	held        bool // the server has asked us to wait until next
+	off         bool // the server cannot do it, as of heard
+	// retire: something may be scheduled that we do not know of; leak: until then
+	// it may go off.
+	retire bool
+	leak   time.Time
+	// stake is the switch behind the last statement that was accepted; outlives:
+	// this server does not cancel it when its key is written.
+	stake    string
+	outlives bool
+	unfit    bool // firing it has failed
+}
+
+type opKind int
+
+const (
+	arm opKind = iota
+	restart
+	fire
+)
+
+// op is what is on its way about the switch.
+type op struct {
+	id   int
+	kind opKind
+	at   time.Time
+}
+
+// set sets the delay, and after how long it is restarted.
+func (s *deadman) set(delay, restart time.Duration) {
+	s.delay, s.restart = max(0, delay), delay/3
+	if restart > 0 && restart < delay {
+		s.restart = restart
+	}
+}
+
+// timeout is what one request about it may take.
+func (s *deadman) timeout() time.Duration { return min(max(s.delay/4, time.Second), 10*time.Second) }
+
+// troubled reports whether restarting it does not work as it should.
+func (s *deadman) troubled(t time.Time) bool {
+	return s.id != "" && (s.fails > 0 || s.flight != nil && !t.Before(s.flight.at.Add(slow)))
+}
+
+// renewed notes that the server has begun to wait anew, at some moment between
+// asked and t.
+func (s *deadman) renewed(asked, t time.Time, pause time.Duration) {
+	s.fails, s.last, s.held, s.off = 0, nil, false, false
+	s.safe, s.fires = asked.Add(s.delay), t.Add(s.delay+lateness)
+	s.heard, s.next = asked, asked.Add(pause)
+}
+
+// switchClock does what is due about the switch.
+func (k *Keeper) switchClock(t time.Time) {
+	s := &k.sw
+	if s.delay == 0 || s.flight != nil || k.leaving || k.state == Left || !due(s.next, t) {
+		return
+	}
+	k.ids++
+	s.next, s.held = time.Time{}, false
+	s.flight = &op{id: k.ids, kind: restart, at: t}
+	if s.id != "" {
+		k.out = append(k.out, Restart{ID: k.ids, Delay: s.id, Timeout: s.timeout()})
+		return
+	}
+	s.flight.kind = arm
+	out := k.cfg.Dialect.Leave(k.stated, "", k.cfg.Version)
+	if k.sticky && out.Sticky == 0 {
+		out.Sticky = k.cfg.Lifetime // all events of a key last as long (MSC4354)
+	}
+	k.out = append(k.out, Arm{ID: k.ids, Event: out, After: s.delay, Retire: s.retire || k.state == Joining, Timeout: s.timeout()})
+}
+
+// covered reports whether a statement that is due may go now: with a switch
+// behind it that was asked after since, or without one because none can be had.
+// Otherwise it sees to it that the switch is asked after.
+func (k *Keeper) covered(t time.Time) bool {
+	s := &k.sw
+	switch {
+	case s.delay == 0:
+		return true
+	case s.flight != nil:
+		return false
+	case s.held && t.Before(s.next):
+		// It cannot be asked after. A join does not wait for that: a new one may
+		// be had.
+		if s.id != "" && !k.stands() {
+			k.drop()
+			s.fails, s.held, s.next = 0, false, t
+		}
+		return s.id == "" && s.fails > 0
+	case s.heard.Before(k.asking()), s.id == "" && s.fails == 0 && !s.off:
+		s.next = t
+		return false
+	case s.id != "" && s.fails == 0 && s.safe.Sub(t) < s.delay/2:
+		s.next = t // what was heard is old
+		return false
+	case s.off || s.id != "" && s.fails == 0:
+		return true
+	case s.fails < patience:
+		return false // until the next try, which is due by itself
+	}
+	if s.id != "" && !k.stands() {
+		k.drop()
+	}
+	// What stands with a switch behind it must not come to outlive it.
+	return s.id == ""
+}
+
+// asking is since when the switch has to have been asked after for a statement
+// that is due. While that fails it is enough that it was tried a while ago.
+func (k *Keeper) asking() time.Time {
+	if k.sw.fails > 0 {
+		return k.next.Add(-k.cfg.RetryMax / 2)
+	}
+	return k.next
+}
+
+// drop gives up a switch that may have gone off, or may yet.
+func (k *Keeper) drop() {
+	s := &k.sw
+	k.cancel(s.id)
+	s.id, s.retire, s.leak = "", true, later(s.leak, s.fires)
+}
+
+// take takes the answer to an operation.
+func (s *deadman) take(id int) *op {
+	o := s.flight
+	if o == nil || o.id != id {
+		return nil
+	}
+	s.flight = nil
+	return o
+}
+
+func (k *Keeper) armed(in Armed, t time.Time) {
+	s := &k.sw
+	o := s.take(in.ID)
+	switch {
+	case o == nil || o.kind != arm:
+		return
+	case k.leaving:
+		k.cancel(in.Delay)
+		return
+	}
+	s.id, s.retire = in.Delay, false
+	k.renewed(o, t)
+}
+
+// renewed notes that the switch counts anew. A statement that came between is
+// followed by a restart: see accept.
+func (k *Keeper) renewed(o *op, t time.Time) {
+	k.sw.renewed(o.at, t, k.spread(k.sw.restart, 4))
+	if k.stands() && o.at.Before(k.taken) {
+		k.sw.next = t
+	}
+}
+
+func (k *Keeper) done(in Done, t time.Time) {
+	s := &k.sw
+	o := s.take(in.ID)
+	switch {
+	case o == nil || o.kind == arm:
+		return
+	case o.kind == fire:
+		s.id = ""
+		k.left(t)
+		return
+	}
+	k.renewed(o, t)
+	if s.stake == s.id && k.flight == nil && k.stands() && !o.at.Before(k.taken) {
+		s.outlives = true
+	}
+	if k.state == Lost && !k.fresh && k.flight == nil && t.Before(k.until) && t.Before(s.safe) {
+		// It has not gone off, so nobody has stopped counting us.
+		if k.fails, k.next = 0, later(t, k.good.Add(k.cfg.refreshAfter(k.lifetime))); k.dirty {
+			k.next = t
+		}
+		k.to(Rejoined, t, nil)
+	}
+}
+
+// switchFailed takes in that an operation on the switch did not succeed.
+func (k *Keeper) switchFailed(in Failed, t time.Time) {
+	s := &k.sw
+	o := s.take(in.ID)
+	s.last, s.heard = in.Err, o.at
+	switch {
+	case o.kind == fire:
+		if s.unfit = true; in.Gone {
+			s.id = ""
+		}
+		k.last, k.next = in.Err, t
+	case o.kind == arm && in.AtOnce:
+		s.delay = 0 // never again
+		if k.stands() {
+			k.lostAt = t
+			k.lose(t, because(ErrDelayedLeave, in.Err))
+			k.forget()
+		} else if k.flight != nil {
+			k.flight.again = true
+		}
+	case o.kind == arm && in.TooLong:
+		k.clamp(in.MaxDelay, t)
+	case o.kind == arm && (in.Unsupported || in.Final):
+		s.off, s.fails = true, 0
+	case o.kind == restart && in.Gone:
+		k.switchGone(o, t)
+	case o.kind == restart && (in.Unsupported || in.Final):
+		// It was armed, and it will go off: the room will tell. Another one would
+		// do no better.
+		s.id, s.delay, s.leak = "", 0, s.fires
+	default:
+		s.held = in.RetryAfter > 0
+		if o.kind == arm && !s.held {
+			s.retire, s.leak = true, later(s.leak, t.Add(s.delay+lateness))
+		}
+		s.next = t.Add(max(k.switchPause(t), in.RetryAfter))
+		s.fails++
+	}
+}
+
+// switchPause is the pause before the next try: the closer the end, the shorter.
+func (k *Keeper) switchPause(t time.Time) time.Duration {
+	s := &k.sw
+	if s.id == "" || !k.stands() || !t.Before(s.safe) {
+		return k.backoff(s.fails)
+	}
+	return k.spread(min(max(s.safe.Sub(t)/4, k.cfg.RetryMin/2), s.restart), 4)
+}
+
+// clamp makes the delay what the server allows, and tries again at once.
+func (k *Keeper) clamp(most time.Duration, t time.Time) {
+	s := &k.sw
+	if most <= 0 || most >= s.delay {
+		most = s.delay / 2
+	}
+	if most < shortestDelay {
+		s.off, s.fails = true, 0
+		return
+	}
+	s.set(most, k.cfg.Restart)
+	s.next = t
+}
+
+// switchGone takes in that there is nothing to restart any more.
+func (k *Keeper) switchGone(o *op, t time.Time) {
+	s := &k.sw
+	if s.stake == s.id {
+		s.outlives = false
+	}
+	s.id, s.fails, s.last, s.held, s.next = "", 0, nil, false, t
+	if t.Before(s.safe) {
+		return // it was not sent, it was cancelled: what we stated stands
+	}
+	if k.flight != nil {
+		k.flight.again = true
+	}
+	if k.stands() {
+		k.lostAt = s.safe
+		k.lose(t, ErrDelayedLeave)
+	}
+	k.forget()
+}
+
+// cancel drops a delayed event.
+func (k *Keeper) cancel(id string) {
+	k.out = append(k.out, Cancel{Delay: id, Timeout: k.sw.timeout()})
+}
