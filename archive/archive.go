@@ -98,10 +98,17 @@ func open(path string, opts *Options, steps []string) (_ *Archive, err error) {
 // makeFile makes an empty file that only its owner reads: SQLite would make one
 // for everybody. The files that SQLite puts beside it get the same mode.
 func makeFile(path string) error {
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	dir := filepath.Dir(path)
+	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
 		var f *os.File
 		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+			for _, d := range []string{dir, filepath.Dir(dir)} { // a file in a folder that is lost is lost
+				if f, err := os.Open(d); err == nil {
+					_ = f.Sync() // not every system can
+					_ = f.Close()
+				}
+			}
 			return f.Close()
 		}
 	}

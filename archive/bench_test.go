@@ -19,6 +19,7 @@ func year(n int) []matrixrtc.Event {
 	users := []matrixrtc.UserID{"@anna.schmidt:example.org", "@ben:example.org", "@carla.m:other.example", "@dee:example.org"}
 	events := []matrixrtc.Event{b.Create(users[0], "11")}
 	for _, u := range users {
+		b.At = b.At.Add(time.Second)
 		events = append(events, b.Member(u, u, "join"))
 	}
 	last := map[string]matrixrtc.EventID{}

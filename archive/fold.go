@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,10 +70,12 @@ func (t *tx) fold(ctx context.Context, room int64, name matrixrtc.RoomID, now ti
 		WHERE room=? AND end>? ON CONFLICT DO UPDATE SET hi=max(hi, excluded.hi), running=0`, room, now.UnixMilli()); err != nil {
 		return nil, err
 	}
-	if whole {
-		err = f.whole()
-	} else {
+	if !whole {
 		err = f.windows()
+	}
+	if whole || errors.Is(err, errWide) {
+		f.running = nil
+		err = f.whole()
 	}
 	return f.running, err
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -150,8 +151,22 @@ func (g *gathering) past(id, ts int64) (place int64, err error) {
 	return place, nil
 }
 
+// errWide says that a window holds too many records to have them all at once.
+var errWide = errors.New("too many records for a window")
+
+// mostRecords is how many they may be; beyond it the room is folded as a stream.
+const mostRecords = 20_000
+
 // everything takes all between the places, and the moment before.
 func (g *gathering) everything() error {
+	var n int
+	if _, err := g.one("SELECT count(*) FROM (SELECT 1 FROM records WHERE room=? AND ord BETWEEN ? AND ? LIMIT ?)",
+		[]any{g.room, g.from, g.to, mostRecords + 1}, &n); err != nil {
+		return err
+	}
+	if n > mostRecords {
+		return errWide
+	}
 	if err := g.query("room=? AND ord BETWEEN ? AND ?", g.room, g.from, g.to); err != nil {
 		return err
 	}

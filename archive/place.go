@@ -73,8 +73,8 @@ func (t *tx) under(room, id int64, r run) error {
 			floor = math.MinInt64 / 2
 		}
 		n := int64(len(r))
-		step := min(max((upper-floor)>>16, 1), stride)
-		if step*n >= upper-floor {
+		step := min(max((upper-floor)>>16, 1), stride) // leaves room in a wide gap
+		if upper-floor <= stride*(n+1) {
 			step = (upper - floor) / (n + 1)
 		}
 		if step > 0 {

@@ -21,14 +21,14 @@ type scene struct {
 	*rand.Rand
 	// chained: the homeserver says what each state event replaced and what stood
 	// there, as Synapse does and Dendrite does not.
-	chained      bool
-	now          time.Time
-	events       []matrixrtc.Event
-	last         map[string]int // state key → index of its last event
-	members      []matrixrtc.EventID
-	slots        []string // of members
-	rings        []matrixrtc.EventID
-	joined, rang time.Time // when somebody did so last
+	chained bool
+	now     time.Time
+	events  []matrixrtc.Event
+	last    map[string]int // state key → index of its last event
+	members []matrixrtc.EventID
+	slots   []string // of members
+	rings   []matrixrtc.EventID
+	joined  time.Time // when somebody did so last
 }
 
 func newScene(seed uint64, chained bool) *scene {
@@ -105,12 +105,11 @@ func (s *scene) step() {
 			s.rings = append(s.rings, s.message(string(last.Sender), "org.matrix.msc4075.rtc.notification", fmt.Sprintf(
 				`{"notification_type":"ring","sender_ts":%d,"lifetime":30000,"slot_id":%q,"m.mentions":{"room":true},"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`,
 				s.now.UnixMilli(), s.slots[len(s.slots)-1], last.ID), 0))
-			s.rang = s.now
-		}
-	case 6:
-		if len(s.rings) > 0 && s.now.Sub(s.rang) < time.Minute {
-			s.message(user, "org.matrix.msc4310.rtc.decline", fmt.Sprintf(
-				`{"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`, s.rings[len(s.rings)-1]), 0)
+			for s.IntN(2) == 0 {
+				s.now = s.now.Add(3 * time.Second)
+				s.message(pick(s, "@a:x", "@b:x", "@c:y"), "org.matrix.msc4310.rtc.decline", fmt.Sprintf(
+					`{"m.relates_to":{"rel_type":"m.reference","event_id":%q}}`, s.rings[len(s.rings)-1]), 0)
+			}
 		}
 	case 7:
 		s.message(user, matrixrtc.TypeRoomRedaction, `{"redacts":"$elsewhere"}`, 0)
