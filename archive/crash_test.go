@@ -192,6 +192,27 @@ func runChild(t *testing.T, url, path string, pages int, more time.Duration) (sa
 	return safe, ended
 }
 
+// TestTwoProcesses: another process is told in plain words, and harms nothing.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "calls.db")
+	scene := newScene(9, true).steps(50)
+	a := open(t, path, nil)
+	if err := a.Add(t.Context(), recordsOf(scene.events)...); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+library(t, scene.events)+" "+path)
+	out, err := cmd.Output()
+	if want := "error: the archive is in use: " + path; err == nil || !strings.HasPrefix(string(out), want) {
+		t.Errorf("the other process says %q, %v; want %q", out, err, want)
+	}
+	backFill(t, a, &shelf{events: scene.events})
+	if diff := sameRecords(t, a, scene.events); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestPowerCut cuts the log of the file at random bytes, as when a machine
 // loses power and the end of the file never reached the disk, or reached it as
 // nonsense. What was reported before is there, and the next back-fill goes on.
@@ -236,17 +257,8 @@ func TestPowerCut(t *testing.T) {
 	partly := 0
 	for n := range 60 {
 		cut := int(reports[0].size) + r.IntN(len(log)-int(reports[0].size)+1)
-		tail := make([]byte, r.IntN(2)*r.IntN(10_000))
-		for i := range tail {
-			tail[i] = byte(r.Uint32())
-		}
 		copied := filepath.Join(dir, fmt.Sprintf("cut-%d.db", n))
-		if err := os.WriteFile(copied, main, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(copied+"-wal", append(slices.Clone(log[:cut]), tail...), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		cutCopy(t, copied, main, log[:cut], r)
 		safe := 0
 		for _, rep := range reports {
 			if rep.size <= int64(cut) {
@@ -277,5 +289,21 @@ func TestPowerCut(t *testing.T) {
 	}
 	if partly < 30 {
 		t.Errorf("only %d cuts were in the middle", partly)
+	}
+}
+
+// cutCopy writes a file and the beginning of its log, perhaps with nonsense
+// behind it.
+func cutCopy(t *testing.T, path string, main, log []byte, r *rand.Rand) {
+	t.Helper()
+	tail := make([]byte, r.IntN(2)*r.IntN(10_000))
+	for i := range tail {
+		tail[i] = byte(r.Uint32())
+	}
+	if err := os.WriteFile(path, main, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+"-wal", append(slices.Clone(log), tail...), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

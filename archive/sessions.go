@@ -61,7 +61,13 @@ func (a *Archive) Sessions(ctx context.Context, room matrixrtc.RoomID, filter Fi
 		}
 		slices.SortStableFunc(running, func(x, y matrixrtc.PastSession) int { return x.Start.Compare(y.Start) })
 		give := func(s *matrixrtc.PastSession) bool { return !filter.wants(s) || yield(*s, nil) }
-		c := cursor{room: id, name: room, start: firstTime}
+		c := cursor{room: id, name: room, start: firstTime, since: firstTime, until: lastTime}
+		if !filter.Since.IsZero() {
+			c.since = filter.Since.UnixMilli()
+		}
+		if !filter.Until.IsZero() {
+			c.until = filter.Until.UnixMilli()
+		}
 		for more := id != 0; more; {
 			var list []matrixrtc.PastSession
 			err := a.write(ctx, func(t *tx) (err error) {
@@ -93,18 +99,19 @@ func (a *Archive) Sessions(ctx context.Context, room matrixrtc.RoomID, filter Fi
 	}
 }
 
-// cursor is where reading sessions goes on.
+// cursor is where reading sessions goes on, and between which times.
 type cursor struct {
-	room      int64
-	name      matrixrtc.RoomID
-	start, id int64
+	room         int64
+	name         matrixrtc.RoomID
+	start, id    int64
+	since, until int64
 }
 
 // read reads the next sessions, none at the end.
 func (t *tx) read(c *cursor) (list []matrixrtc.PastSession, err error) {
 	err = t.each(`SELECT s.id, s.start, slots.name, body FROM sessions s JOIN slots ON slots.id=s.slot
-		WHERE s.room=? AND (s.start, s.id)>(?, ?) ORDER BY s.start, s.id LIMIT 200`,
-		[]any{c.room, c.start, c.id}, func(scan func(...any) error) error {
+		WHERE s.room=? AND (s.start, s.id)>(?, ?) AND s.start<=? AND s.end>=? ORDER BY s.start, s.id LIMIT 200`,
+		[]any{c.room, c.start, c.id, c.until, c.since}, func(scan func(...any) error) error {
 			var slot string
 			var body []byte
 			if err := scan(&c.id, &c.start, &slot, &body); err != nil {
