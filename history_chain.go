@@ -133,6 +133,11 @@ func (h *History) hollow(r *pastRoom, c *pastCell, key []byte, f *fact) {
 	if c == nil {
 		c = h.newCell(r, key)
 	}
+	for _, k := range c.cands {
+		if k.placed {
+			h.settle(r, k.seat, f.ts)
+		}
+	}
 	c.before = c.event
 	c.event.set(f.event)
 	c.hollow, c.origin = true, f.ts

@@ -33,6 +33,11 @@ const (
 
 // note folds a notification or a decline in.
 func (h *History) note(r *pastRoom, f *fact) {
+	if p := r.people.find(f.sender); p != nil {
+		for _, s := range p.seats {
+			h.settle(r, s, f.ts)
+		}
+	}
 	if f.kind == RecordDecline {
 		h.decline(r, f)
 		return
@@ -88,6 +93,18 @@ func (h *History) decline(r *pastRoom, f *fact) {
 	n := &r.notes[i]
 	if n.sender == string(f.sender) || len(n.declined) >= maxDeclines {
 		return
+	}
+	of := n.run
+	if of == nil && n.slot != "" {
+		of = r.run([]byte(n.slot))
+	}
+	if of != nil {
+		for _, s := range of.seats {
+			h.settle(r, s, f.ts)
+		}
+		if of.open == 0 && f.ts > of.latest+noteSlack {
+			return
+		}
 	}
 	if p := r.people.find(f.sender); p != nil {
 		for _, s := range p.seats {
