@@ -41,23 +41,22 @@ func (c *HistoryCmd) ofRooms(ctx context.Context, a *app, plan *pastPlan) (err e
 	if err != nil {
 		return err
 	}
+	var hs *homeserver.Client
+	me := plan.me
 	if c.Offline {
-		// Nobody is asked, so nobody has to be logged in.
 		if _, err := os.Stat(path); err != nil {
 			return &usageError{fmt.Errorf("%w; nothing is kept yet: without --offline the homeserver is asked", err)}
 		}
-	}
-	var hs *homeserver.Client
-	if !c.Offline || plan.me == "" {
-		switch hs, err = c.open(ctx, a); {
-		case err != nil && !c.Offline:
+		me = c.stored(a)
+	} else {
+		if hs, err = c.open(ctx, a); err != nil {
 			return err
-		case err == nil:
-			defer hs.Close()
-			if plan.me == "" {
-				plan.me, _ = hs.Self()
-			}
 		}
+		defer hs.Close()
+		me, _ = hs.Self()
+	}
+	if plan.me == "" {
+		plan.me = me
 	}
 	rooms, err := c.rooms(ctx, hs)
 	if err != nil {
@@ -86,6 +85,24 @@ func (c *HistoryCmd) ofRooms(ctx context.Context, a *app, plan *pastPlan) (err e
 		}
 	}
 	return c.show(ctx, a, plan, kept, rooms)
+}
+
+// stored is the user of the account that is meant, without asking anybody; "" if
+// that is not known: then nobody's missed calls are told.
+func (f *accountFlags) stored(a *app) matrixrtc.UserID {
+	dir, err := a.accountDir()
+	if err != nil {
+		return ""
+	}
+	name, err := dir.choose(f.Account)
+	if err != nil {
+		return ""
+	}
+	creds, err := dir.store(name).Load()
+	if err != nil {
+		return ""
+	}
+	return creds.UserID
 }
 
 // rooms finds out which rooms are meant.

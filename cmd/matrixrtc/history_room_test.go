@@ -21,6 +21,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -113,95 +114,92 @@ func stays(t *testing.T, out string) string {
 
 var readLine = regexp.MustCompile(`matrixrtc: read (\S+): (\d+) events?, back to [^,]+, (\d+) new\n`)
 
-// The past of a room is read once, by somebody who came later; then what is new;
-// and it can be shown when nobody answers any more.
-func TestHistoryOfRoom(t *testing.T) {
-	t.Parallel()
-	hs := dendrite(t)
-	alice, bob, carol := register(t, hs, "alice"), register(t, hs, "bob"), register(t, hs, "carol")
-	room, err := alice.hs.CreateRoom(t.Context(), homeserver.NewRoom{Public: true, Alias: "daily"})
+// pastScene is a room with a past at a real homeserver, which carol, who is
+// logged in with the program, has joined later.
+type pastScene struct {
+	t                 *testing.T
+	hs                *devstack.Homeserver
+	front             *slowly // through which the program speaks
+	p                 *program
+	room              matrixrtc.RoomID
+	alias             string
+	alice, bob, carol user
+}
+
+func newPastScene(t *testing.T) *pastScene {
+	t.Helper()
+	s := &pastScene{t: t, hs: dendrite(t)}
+	s.alice, s.bob, s.carol = register(t, s.hs, "alice"), register(t, s.hs, "bob"), register(t, s.hs, "carol")
+	var err error
+	s.room, err = s.alice.hs.CreateRoom(t.Context(), homeserver.NewRoom{Public: true, Alias: "daily"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	alias := "#daily:" + hs.ServerName()
-	if _, err := bob.hs.Join(t.Context(), string(room)); err != nil {
+	s.alias = "#daily:" + s.hs.ServerName()
+	if _, err := s.bob.hs.Join(t.Context(), string(s.room)); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		alice.says(t, room, "ALICE", true)
-		bob.says(t, room, "BOB", true)
-		alice.says(t, room, "ALICE", false)
-		bob.says(t, room, "BOB", false)
+		s.alice.says(t, s.room, "ALICE", true)
+		s.bob.says(t, s.room, "BOB", true)
+		s.alice.says(t, s.room, "ALICE", false)
+		s.bob.says(t, s.room, "BOB", false)
 	}
-	bob.says(t, room, "PHONE", true)
+	s.bob.says(t, s.room, "PHONE", true)
 
-	front := newSlowly(t, hs.URL())
-	p := newHistory(t)
-	path := filepath.Join(p.home, "password")
-	if err := os.WriteFile(path, []byte(carol.password), 0o600); err != nil {
+	s.front, s.p = newSlowly(t, s.hs.URL()), newHistory(t)
+	path := filepath.Join(s.p.home, "password")
+	if err := os.WriteFile(path, []byte(s.carol.password), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.must("login", "--homeserver", front.URL, "--user", "carol", "--password-file", path)
-	p.fails(exitNotPermitted, "is not in", "history", string(room))
-	p.fails(exitUsage, "nobody has the alias", "history", "#nothing:"+hs.ServerName())
-	if _, err := carol.hs.Join(t.Context(), string(room)); err != nil {
+	s.p.must("login", "--homeserver", s.front.URL, "--user", "carol", "--password-file", path)
+	s.p.fails(exitNotPermitted, "is not in", "history", string(s.room))
+	s.p.fails(exitUsage, "nobody has the alias", "history", "#nothing:"+s.hs.ServerName())
+	if _, err := s.carol.hs.Join(t.Context(), string(s.room)); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
 
-	// Ctrl-C in the middle keeps what was read.
-	front.pages.Store(2)
-	r := p.start("history", string(room), "--json")
-	rtctest.Eventually(t, 30*time.Second, "it waits for a page", func() (bool, string) {
-		return len(front.asked) > 0, fmt.Sprintf("pages left %d; %s%s", front.pages.Load(), r.out.String(), r.errs.String())
+// interrupted: Ctrl-C in the middle keeps what was read.
+func (s *pastScene) interrupted() {
+	s.t.Helper()
+	s.front.pages.Store(2)
+	r := s.p.start("history", string(s.room), "--json")
+	rtctest.Eventually(s.t, 30*time.Second, "it waits for a page", func() (bool, string) {
+		return len(s.front.asked) > 0, fmt.Sprintf("pages left %d; %s%s", s.front.pages.Load(), r.out.String(), r.errs.String())
 	})
 	if code := r.interrupt(); code != exitInterrupted || r.out.String() != "" {
-		t.Errorf("interrupted it ends with %d and prints %s", code, r.out.String())
+		s.t.Errorf("interrupted it ends with %d and prints %s", code, r.out.String())
 	}
 	if errs := r.errs.String(); !strings.Contains(errs, "10 events, back to ") || !strings.Contains(errs, "are kept") {
-		t.Errorf("interrupted it says %s", errs)
+		s.t.Errorf("interrupted it says %s", errs)
 	}
-	front.pages.Store(1 << 30)
+	s.front.pages.Store(1 << 30)
+}
 
-	read := func(args ...string) (out string, events, fresh string) {
-		t.Helper()
-		code, out, errs := p.run(append([]string{"history"}, args...)...)
-		m := readLine.FindStringSubmatch(errs)
-		if code != exitOK || m == nil {
-			t.Fatalf("history %q ends with %d and says %s", args, code, errs)
-		}
-		return out, m[2], m[3]
+// read is history with back-fill: what it prints, and how many events it has
+// read, and how many of them were new.
+func (s *pastScene) read(args ...string) (out string, events, fresh string) {
+	s.t.Helper()
+	code, out, errs := s.p.run(append([]string{"history"}, args...)...)
+	m := readLine.FindStringSubmatch(errs)
+	if code != exitOK || m == nil {
+		s.t.Fatalf("history %q ends with %d and says %s", args, code, errs)
 	}
-	const before = "ALICE 3, BOB 3, PHONE 1!"
-	whole, _, fresh := read(alias, "--json")
-	if got := stays(t, whole); got != before {
-		t.Errorf("there were %s, want %s", got, before)
-	}
-	if fresh == "0" {
-		t.Error("an interrupted run has left nothing to read")
-	}
-	if out, events, fresh := read(string(room), "--json"); fresh != "0" || events != "5" || out != whole {
-		t.Errorf("a second time it reads %s events, %s new, and prints %s", events, fresh, out)
-	}
-	carol.says(t, room, "CAROL", true)
-	bob.says(t, room, "PHONE", false)
-	if _, events, fresh := read(string(room), string(room), "--json"); fresh != "2" || events != "5" {
-		t.Errorf("after two more it reads %s events, %s new", events, fresh)
-	}
+	return out, m[2], m[3]
+}
 
-	kept := filepath.Join(p.home, "matrixrtc", "history.db")
-	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the archive: %v, %v", info, err)
-	}
-	list, _, _ := read(alias, "--me", "@bob:"+hs.ServerName())
-	if !strings.Contains(list, "you and carol") || !strings.Contains(list, "ongoing") {
-		t.Errorf("the list is %s", list)
-	}
-	hs.Stop()
-	p.fails(exitUnreachable, "--offline shows what is kept", "history", string(room))
-	p.fails(exitUsage, "give its id", "history", alias, "--offline")
-	p.fails(exitUsage, "nothing is kept yet", "history", string(room), "--offline", "--archive", filepath.Join(p.home, "other.db"))
-	p.fails(exitUsage, "not an archive", "history", string(room), "--offline", "--archive", path)
-	for _, args := range [][]string{{string(room)}, {}} {
+// offline: what is kept is there when nobody answers any more.
+func (s *pastScene) offline() {
+	s.t.Helper()
+	t, p, room := s.t, s.p, string(s.room)
+	s.hs.Stop()
+	p.fails(exitUnreachable, "--offline shows what is kept", "history", room)
+	p.fails(exitUsage, "give its id", "history", s.alias, "--offline")
+	p.fails(exitUsage, "nothing is kept yet", "history", room, "--offline", "--archive", filepath.Join(p.home, "other.db"))
+	p.fails(exitUsage, "not an archive", "history", room, "--offline", "--archive", filepath.Join(p.home, "password"))
+	for _, args := range [][]string{{room}, {}} {
 		out := p.must(append([]string{"history", "--offline", "--json"}, args...)...)
 		if got, want := stays(t, out), "ALICE 3, BOB 3, CAROL 1!, PHONE 1"; got != want {
 			t.Errorf("offline there were %s, want %s", got, want)
@@ -217,4 +215,36 @@ func TestHistoryOfRoom(t *testing.T) {
 	if out := p.must("history", "--offline", "--stats"); strings.Contains(out, "MISSED") {
 		t.Errorf("without a login somebody's missed calls are told: %s", out)
 	}
+}
+
+// The past of a room is read once, by somebody who came later; then what is new;
+// and it can be shown when nobody answers any more.
+func TestHistoryOfRoom(t *testing.T) {
+	t.Parallel()
+	s := newPastScene(t)
+	s.interrupted()
+	whole, _, fresh := s.read(s.alias, "--json")
+	if got, want := stays(t, whole), "ALICE 3, BOB 3, PHONE 1!"; got != want {
+		t.Errorf("there were %s, want %s", got, want)
+	}
+	if fresh == "0" {
+		t.Error("an interrupted run has left nothing to read")
+	}
+	if out, events, fresh := s.read(string(s.room), "--json"); fresh != "0" || events != "5" || out != whole {
+		t.Errorf("a second time it reads %s events, %s new, and prints %s", events, fresh, out)
+	}
+	s.carol.says(t, s.room, "CAROL", true)
+	s.bob.says(t, s.room, "PHONE", false)
+	if _, events, fresh := s.read(string(s.room), string(s.room), "--json"); fresh != "2" || events != "5" {
+		t.Errorf("after two more it reads %s events, %s new", events, fresh)
+	}
+	kept := filepath.Join(s.p.home, "matrixrtc", "history.db")
+	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the archive: %v, %v", info, err)
+	}
+	list, _, _ := s.read(s.alias, "--me", "@bob:"+s.hs.ServerName())
+	if !strings.Contains(list, "you and carol") || !strings.Contains(list, "ongoing") {
+		t.Errorf("the list is %s", list)
+	}
+	s.offline()
 }
