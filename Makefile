@@ -7,8 +7,9 @@ GO ?= go
 export CGO_ENABLED = 0
 
 # Packages that link the embedded SFU. LiveKit leaks goroutines and has
-# process-wide state, so these are tested without the race detector. So is the
-# archive: its SQLite, translated from C, is ten times as slow under it.
+# process-wide state, so these are tested without the race detector. The archive
+# is tested with it and without: its SQLite, translated from C, is ten times as
+# slow under it, and -short lets it try less often.
 SFU = ./server ./server/sfu ./cmd/... ./internal/stage/... ./e2e/... ./examples/... ./archive
 REST = $(shell $(GO) list ./... | grep -vE '/(server|server/sfu|cmd/.*|internal/stage.*|e2e.*|examples/.*|archive)$$')
 # The race detector needs a C compiler.
@@ -30,6 +31,7 @@ test:
 
 test-rest:
 	$(RACE) -timeout 10m $(TESTFLAGS) $(REST)
+	$(RACE) -timeout 10m -short -skip HundredCalls $(TESTFLAGS) ./archive
 
 test-sfu:
 	$(GO) test -timeout 15m $(TESTFLAGS) $(SFU)

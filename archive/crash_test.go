@@ -22,8 +22,15 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 )
 
-// kills is how many times TestKilled kills a back-fill.
-const kills = 200
+// kills is how many times TestKilled kills a back-fill: 200, and few where
+// everything takes ten times as long (make test has it under the race detector,
+// too).
+func kills() int {
+	if testing.Short() {
+		return 6
+	}
+	return 200
+}
 
 // childEnv makes this test binary a back-fill: "URL of the homeserver, file".
 const childEnv = "ARCHIVE_TEST_CHILD"
@@ -117,12 +124,12 @@ func TestKilled(t *testing.T) {
 	want := truth(t, scene.events, now)
 	r := rand.New(rand.NewPCG(6, 6))
 	killed, finished, most := 0, 0, 0
-	for path := ""; killed < kills || path != ""; {
+	for path := ""; killed < kills() || path != ""; {
 		if path == "" {
 			path = filepath.Join(t.TempDir(), fmt.Sprintf("calls-%d.db", finished))
 		}
 		pages, more := -1, time.Duration(0) // it may finish
-		if killed < kills {
+		if killed < kills() {
 			pages, more = r.IntN(60), time.Duration(r.IntN(4000))*time.Microsecond
 		}
 		safe, ended := runChild(t, url, path, pages, more)
@@ -255,7 +262,11 @@ func TestPowerCut(t *testing.T) {
 	want := truth(t, scene.events, scene.now)
 	r := rand.New(rand.NewPCG(8, 8))
 	partly := 0
-	for n := range 60 {
+	cuts := 60
+	if testing.Short() {
+		cuts = 6
+	}
+	for n := range cuts {
 		cut := int(reports[0].size) + r.IntN(len(log)-int(reports[0].size)+1)
 		copied := filepath.Join(dir, fmt.Sprintf("cut-%d.db", n))
 		cutCopy(t, copied, main, log[:cut], r)
@@ -287,7 +298,7 @@ func TestPowerCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if partly < 30 {
+	if partly < cuts/2 {
 		t.Errorf("only %d cuts were in the middle", partly)
 	}
 }
