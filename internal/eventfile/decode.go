@@ -105,27 +105,38 @@ func (d *decoder) single(b matrixrtc.Batch) bool {
 	return d.yield(b, nil)
 }
 
-func (d *decoder) answer(raw []byte) bool {
+// readAnswer reads an answer of the homeserver, or says what it is not.
+func readAnswer(raw []byte) (a answer, problem string) {
 	if !json.Valid(raw) {
-		return d.problem("", "this is not JSON: "+syntax(raw))
+		return a, "this is not JSON: " + syntax(raw)
 	}
-	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil {
-		return d.problem("", "this is neither an event nor an answer of /state, /messages or /sync")
+		return a, "this is neither an event nor an answer of /state, /messages or /sync"
 	}
-	if a.Rooms != nil {
-		for _, id := range sortedRooms(a.Rooms.Join) {
-			if j := a.Rooms.Join[id]; j != nil && !d.joined(id, j) {
-				return false
-			}
-		}
-		return true
+	if a.Rooms == nil && a.Chunk == nil && a.State == nil && a.Messages == nil && a.Events == nil &&
+		!hasTopLevel(raw, "next_batch") { // else a /sync answer without rooms
+		return a, "this is neither an event (it has no type) nor an answer of /state, /messages or /sync"
 	}
-	if a.Chunk == nil && a.State == nil && a.Messages == nil && a.Events == nil {
-		if hasTopLevel(raw, "next_batch") {
-			return true // a /sync answer without rooms
+	return a, ""
+}
+
+// eachRoom goes through the rooms of a /sync answer, as long as f returns true.
+func (a *answer) eachRoom(f func(matrixrtc.RoomID, *joined) bool) bool {
+	for _, id := range sortedRooms(a.Rooms.Join) {
+		if j := a.Rooms.Join[id]; j != nil && !f(id, j) {
+			return false
 		}
-		return d.problem("", "this is neither an event (it has no type) nor an answer of /state, /messages or /sync")
+	}
+	return true
+}
+
+func (d *decoder) answer(raw []byte) bool {
+	a, problem := readAnswer(raw)
+	switch {
+	case problem != "":
+		return d.problem("", problem)
+	case a.Rooms != nil:
+		return a.eachRoom(d.joined)
 	}
 	state, ok := d.events(a.State, "")
 	if !ok {

@@ -142,26 +142,12 @@ func (d *rawDecoder) event(raw []byte, room matrixrtc.RoomID) (more bool) {
 
 // answer takes an answer of the homeserver apart.
 func (d *rawDecoder) answer(raw []byte) (more bool) {
-	if !json.Valid(raw) {
-		return d.problem("", "this is not JSON: "+syntax(raw))
-	}
-	var a answer
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return d.problem("", "this is neither an event nor an answer of /state, /messages or /sync")
-	}
-	if a.Rooms != nil {
-		for _, id := range sortedRooms(a.Rooms.Join) {
-			if j := a.Rooms.Join[id]; j != nil && !d.joined(id, j) {
-				return false
-			}
-		}
-		return true
-	}
-	if a.Chunk == nil && a.State == nil && a.Messages == nil && a.Events == nil {
-		if hasTopLevel(raw, "next_batch") {
-			return true // a /sync answer without rooms
-		}
-		return d.problem("", "this is neither an event (it has no type) nor an answer of /state, /messages or /sync")
+	a, problem := readAnswer(raw)
+	switch {
+	case problem != "":
+		return d.problem("", problem)
+	case a.Rooms != nil:
+		return a.eachRoom(d.joined)
 	}
 	timeline := slices.Concat(a.Chunk, a.Messages, a.Events)
 	if n := len(timeline); n > 1 && originOf(timeline[0]) > originOf(timeline[n-1]) {
