@@ -216,44 +216,9 @@ func TestHistoryPictures(t *testing.T) {
 // The documents are a contract: what they hold stands in docs/cli.md.
 func TestHistoryDocumented(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile("../../docs/cli.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(doc), "### The lines of `history --json`")
-	section, _, _ = strings.Cut(section, "\n## ")
-	documented := map[string]bool{}
-	for i, word := range strings.Split(section, "`") {
-		documented[word] = i%2 == 1 || documented[word]
-	}
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case []any:
-			for _, e := range v {
-				walk(e)
-			}
-		case map[string]any:
-			for k, e := range v {
-				if !documented[k] {
-					t.Errorf("docs/cli.md does not tell what %q is", k)
-				}
-				walk(e)
-			}
-		}
-	}
+	documented := chapter(t, "### The lines of `history --json`")
 	for _, name := range []string{"calls.jsonl", "stats.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata/history/out", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for d := json.NewDecoder(bytes.NewReader(text)); d.More(); {
-			var document map[string]any
-			if err := d.Decode(&document); err != nil {
-				t.Fatal(err)
-			}
-			walk(document)
-		}
+		documented.tells(t, filepath.Join("testdata/history/out", name))
 	}
 	for _, name := range []string{"calls.csv", "stats.csv"} {
 		text, err := os.ReadFile(filepath.Join("testdata/history/out", name))

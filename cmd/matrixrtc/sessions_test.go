@@ -72,44 +72,9 @@ func TestSessionsOfAnyForm(t *testing.T) {
 // The document is a contract: what it holds stands in docs/cli.md.
 func TestSessionsDocumented(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/cli.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "### The document of `sessions --json`")
-	section, _, _ = strings.Cut(section, "\n## ")
-	documented := map[string]bool{}
-	for i, word := range strings.Split(section, "`") {
-		documented[word] = i%2 == 1 || documented[word]
-	}
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case []any:
-			for _, e := range v {
-				walk(e)
-			}
-		case map[string]any:
-			for k, e := range v {
-				if !documented[k] {
-					t.Errorf("docs/cli.md does not tell what %q is", k)
-				}
-				if k != "transport" { // which stands as in the event
-					walk(e)
-				}
-			}
-		}
-	}
+	m := chapter(t, "### The document of `sessions --json`")
 	for _, name := range []string{"sessions.json", "sessions-all.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var document map[string]any
-		if err := json.Unmarshal(text, &document); err != nil {
-			t.Fatal(err)
-		}
-		walk(document)
+		m.tells(t, filepath.Join("testdata", name), "transport") // which stands as in the event
 	}
 }
 
