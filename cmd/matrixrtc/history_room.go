@@ -42,7 +42,7 @@ func (c *HistoryCmd) ofRooms(ctx context.Context, a *app, plan *pastPlan) (err e
 		return err
 	}
 	var hs *homeserver.Client
-	me := plan.me
+	var me matrixrtc.UserID
 	if c.Offline {
 		if _, err := os.Stat(path); err != nil {
 			return &usageError{fmt.Errorf("%w; nothing is kept yet: without --offline the homeserver is asked", err)}
