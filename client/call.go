@@ -37,7 +37,8 @@ type Call struct {
 
 	// What follows belongs to the room's goroutine.
 	keeper *keeper.Keeper
-	wake   time.Time
+	wake   time.Time // when, and what the keeper calls it
+	wakeAt time.Time
 	media  bool // joined once, not left: connections are wanted
 	links  map[string]*link
 	ending map[string]<-chan struct{} // links that are closing

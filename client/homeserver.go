@@ -57,9 +57,9 @@ type Delayer interface {
 	SendDelayed(ctx context.Context, id string) error
 	CancelDelayed(ctx context.Context, id string) error
 
-	// RetireDelayed drops what is held back for this account in place of out: of
-	// the same room, type, and state key or sticky key.
-	RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) error
+	// RetireDelayed drops what is held back for this account in place of out (of
+	// the same room, type, and state key or sticky key), all but the id to keep.
+	RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, keep string) error
 }
 
 // IsFinal reports whether an error of a Homeserver says that trying again as

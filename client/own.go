@@ -21,7 +21,7 @@ func (c *Call) step(in keeper.Input, now time.Time) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case keeper.Wake:
-			c.wake = time.Time{}
+			c.wake, c.wakeAt = time.Time{}, e.At
 			if !e.At.IsZero() {
 				// As a time from now, which a clock that is set does not move.
 				c.wake = now.Add(e.At.Sub(now.Round(0)))
@@ -47,15 +47,6 @@ func (c *Call) perform(e keeper.Effect) {
 		})
 	case keeper.Arm:
 		c.request(e.ID, e.Timeout, "schedule the delayed leave", func(ctx context.Context) (keeper.Input, error) {
-			if e.Retire {
-				// It must not cost the time for what comes after.
-				retireCtx, cancel := context.WithTimeout(ctx, e.Timeout/2)
-				err := hs.RetireDelayed(retireCtx, room, e.Event)
-				cancel()
-				if err != nil && !IsUnsupported(err) {
-					c.log.Info("retire delayed leaves", "err", err)
-				}
-			}
 			id, err := hs.Delay(ctx, room, e.Event, e.After)
 			return keeper.Armed{ID: e.ID, Delay: id}, err
 		})
@@ -68,14 +59,23 @@ func (c *Call) perform(e keeper.Effect) {
 			return keeper.Done{ID: e.ID}, hs.SendDelayed(ctx, e.Delay)
 		})
 	case keeper.Cancel:
-		c.wg.Go(func() { // finish waits
-			ctx, cancel := context.WithTimeout(c.r.late, e.Timeout)
-			defer cancel()
-			if err := hs.CancelDelayed(ctx, e.Delay); err != nil && !IsGone(err) {
-				c.log.Info("cancel the delayed leave", "err", err)
-			}
+		c.tidy(e.Timeout, "cancel the delayed leave", func(ctx context.Context) error { return hs.CancelDelayed(ctx, e.Delay) })
+	case keeper.Retire:
+		c.tidy(e.Timeout, "retire delayed leaves", func(ctx context.Context) error {
+			return hs.RetireDelayed(ctx, room, e.Event, e.Keep)
 		})
 	}
+}
+
+// tidy does what nobody waits for; it may outlive the call a little.
+func (c *Call) tidy(timeout time.Duration, what string, do func(context.Context) error) {
+	c.wg.Go(func() { // finish waits
+		ctx, cancel := context.WithTimeout(c.r.late, timeout)
+		defer cancel()
+		if err := do(ctx); err != nil && !IsGone(err) && !IsUnsupported(err) {
+			c.log.Info(what, "err", err)
+		}
+	})
 }
 
 // request makes a request and posts what came of it.

@@ -206,7 +206,7 @@ func (r *Room) tick(now time.Time) {
 	for _, c := range slices.Clone(r.calls) {
 		if !c.wake.IsZero() && !now.Before(c.wake) {
 			c.wake = time.Time{}
-			c.step(keeper.Tick{}, now)
+			c.step(keeper.Tick{Wake: c.wakeAt}, now)
 		}
 		c.reconcile(now)
 	}

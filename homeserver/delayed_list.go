@@ -40,9 +40,10 @@ func (h *heldBack) inPlaceOf(room matrixrtc.RoomID, out matrixrtc.Outgoing) bool
 }
 
 // RetireDelayed drops the delayed events of this account that would take the
-// place of an event: those of the same room, type, and state key or sticky key.
-// They may be from before a crash, or from a Delay whose answer was lost.
-func (c *Client) RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) error {
+// place of an event: those of the same room, type, and state key or sticky key,
+// but the one to keep. They may be from before a crash, or from a Delay whose
+// answer was lost.
+func (c *Client) RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, keep string) error {
 	list, err := c.listDelayed(ctx)
 	if err != nil {
 		return err
@@ -50,7 +51,7 @@ func (c *Client) RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out m
 	var errs []error
 	n := 0
 	for i := range list {
-		if n == delayCancels || !list[i].inPlaceOf(room, out) {
+		if n == delayCancels || list[i].ID == keep || !list[i].inPlaceOf(room, out) {
 			continue
 		}
 		n++

@@ -308,6 +308,7 @@ func TestRetireDelayed(t *testing.T) {
 	mine := string(room1)
 	events := strings.Join([]string{
 		held("a", mine, member, *leaving().StateKey, `{}`),
+		held("kept", mine, member, *leaving().StateKey, `{}`),
 		held("other-room", "!two:fake.test", member, *leaving().StateKey, `{}`),
 		held("other-key", mine, member, "_@me:fake.test_TWO_m.call", `{}`),
 		held("other-type", mine, "m.rtc.member", *leaving().StateKey, `{}`),
@@ -336,7 +337,7 @@ func TestRetireDelayed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := newDelayFake(t, withDelays, tt.answers)
-			err := f.client(nil).RetireDelayed(t.Context(), room1, tt.out)
+			err := f.client(nil).RetireDelayed(t.Context(), room1, tt.out, "kept")
 			if (err != nil) != tt.fails || tt.fails && !isUnsupported(err) {
 				t.Errorf("error %v", err)
 			}
@@ -357,7 +358,7 @@ func TestRetireDelayed(t *testing.T) {
 			a := ok(`{"scheduled":[],"next_batch":"` + strings.Repeat("x", n) + `"}`)
 			return &a
 		}
-		if err := f.client(nil).RetireDelayed(t.Context(), room1, leaving()); err != nil {
+		if err := f.client(nil).RetireDelayed(t.Context(), room1, leaving(), ""); err != nil {
 			t.Error(err)
 		}
 		if n != 4 {

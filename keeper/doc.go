@@ -27,10 +27,9 @@
 // What fails is tried again, with growing pauses or when the server says. As the
 // end comes near (of the statement, or of the switch's delay) the state is
 // AtRisk; when it has passed and nothing was heard from the homeserver, Lost.
-// Then the old switch is restarted if it still exists, else a new one is armed,
-// and a new membership is stated, without created_ts. If the old one turns out
-// to have stood all the time it goes on. A membership that somebody else removed
-// is stated anew once.
+// Then the old switch is restarted if it still exists, else a new one is armed
+// and the old one retired, and a new membership is stated, without created_ts. A
+// membership that somebody else removed is stated anew once.
 //
 // A clock that is set back does not lengthen anything: a Keeper's own time never
 // goes back, and the switch is restarted at once. A clock that jumps ahead is

@@ -8,7 +8,7 @@ import (
 )
 
 // Effect is what somebody has to do for a Keeper. The set is closed: Send, Arm,
-// Restart, Fire, Cancel, Wake, StateChanged, Refreshed.
+// Restart, Fire, Cancel, Retire, Wake, StateChanged, Refreshed.
 //
 // Two requests may be on their way at a time: a Send, and one of Arm, Restart
 // and Fire. (Leave does not wait for an Arm or a Restart before it.) Each is
@@ -24,9 +24,7 @@ type (
 	}
 
 	// Arm has the homeserver send an event after a time, and answers with Armed
-	// or Failed. With Retire, what the homeserver still holds back for the same
-	// device and key is cancelled before: it may be ours from before a crash, or
-	// from an Arm whose answer was lost.
+	// or Failed.
 	//
 	// Whoever performs it must know that the homeserver has delayed events: one
 	// that does not would send the leave at once (docs/protocol.md R-DELAY-2).
@@ -34,7 +32,6 @@ type (
 		ID      int
 		Event   matrixrtc.Outgoing
 		After   time.Duration
-		Retire  bool
 		Timeout time.Duration
 	}
 
@@ -57,6 +54,15 @@ type (
 	// asked for together with Left.
 	Cancel struct {
 		Delay   string
+		Timeout time.Duration
+	}
+
+	// Retire drops what else the homeserver holds back in place of this event: ours
+	// from before a crash, or from an Arm whose answer was lost. Keep stays. Nobody
+	// waits for an answer.
+	Retire struct {
+		Event   matrixrtc.Outgoing
+		Keep    string
 		Timeout time.Duration
 	}
 
@@ -90,6 +96,7 @@ func (Arm) effect()          {}
 func (Restart) effect()      {}
 func (Fire) effect()         {}
 func (Cancel) effect()       {}
+func (Retire) effect()       {}
 func (Wake) effect()         {}
 func (StateChanged) effect() {}
 func (Refreshed) effect()    {}

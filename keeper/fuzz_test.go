@@ -4,78 +4,103 @@ import (
 	"testing"
 	"time"
 
-	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/keeper"
 )
 
-// FuzzStep feeds any order of inputs: one event is on its way at a time, a
-// Keeper that is not over always has something to wait for, and one that is
-// over is silent.
+// FuzzStep lives through any sequence of troubles. At every moment, if the Keeper
+// ended then, others would cease to count us within the bound (world.check); one
+// event and one request about the switch are under way at a time, there are no
+// bursts, and nothing but a Cancel follows a confirmed leave (world.begin); a
+// Keeper that is not over waits for something, one that is over is silent
+// (world.step). When all is well again, all is well (world.settle), and stays so
+// without more requests than that takes (world.calm).
 func FuzzStep(f *testing.F) {
-	f.Add([]byte{0, 1, 2, 9, 3, 9, 9, 4, 1, 5, 6, 7, 8, 9, 2})
-	f.Add([]byte{0, 4, 9, 4, 9, 1, 6, 8, 9, 1, 9, 2})
-	causes := []matrixrtc.Cause{
-		matrixrtc.CauseLeave, matrixrtc.CauseExpired, matrixrtc.CauseOverwritten, matrixrtc.CauseLeftRoom,
-		matrixrtc.CauseSwitch, matrixrtc.CauseSlotClosed,
-	}
+	f.Add([]byte{0, 0, 10, 1, 20, 2, 30})
+	f.Add([]byte{3, 0, 10, 8, 60, 0, 5, 9, 3, 0, 200, 10, 0, 30, 22, 0})
+	f.Add([]byte{1, 1, 3, 1, 4, 0, 10, 11, 90, 0, 10, 12, 90, 0, 200})
+	f.Add([]byte{0, 0, 30, 13, 0, 0, 10, 13, 0, 0, 100})
+	f.Add([]byte{0, 0, 30, 16, 0, 0, 10, 17, 0, 0, 100})
+	f.Add([]byte{4, 0, 30, 8, 100, 18, 0, 0, 10, 19, 0, 0, 100, 21, 0})
+	f.Add([]byte{2, 0, 30, 20, 0, 0, 100, 23, 0, 0, 100})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		k, err := keeper.New(keeper.Config{
-			Dialect: matrixrtc.Call, Version: "11", Membership: ann(""), Lifetime: 15 * time.Second, Refresh: 5 * time.Second, Delay: -1,
-		})
-		if err != nil {
-			t.Fatal(err)
+		if len(script) == 0 || len(script) > 120 {
+			return
 		}
-		now, wake, flight := t0, time.Time{}, 0
-		for i, b := range script {
-			arg := int(b) / 10
-			var in keeper.Input
-			switch b % 10 {
+		v := variants[int(script[0])%len(variants)]
+		w := v.brisk(t)
+		w.misrouted = script[0] >= 200
+		var planned []fate
+		w.fate = func(kind, int) fate {
+			if len(planned) == 0 {
+				return ok
+			}
+			f := planned[0]
+			planned = planned[1:]
+			return f
+		}
+		w.step(keeper.Join{})
+		for script = script[1:]; len(script) >= 2 && !w.dead; script = script[2:] {
+			op, arg := script[0]%24, time.Duration(script[1])
+			w.say("# %d %d", op, arg)
+			switch op {
 			case 0:
-				in = keeper.Join{}
+				w.run(arg * sec)
 			case 1:
-				in, flight = keeper.Sent{ID: flight, Event: matrixrtc.EventID(rune('a' + flight%26))}, 0
-			case 2:
-				in = keeper.Leave{}
-			case 3:
-				in, flight = keeper.Failed{ID: flight, Err: errNet, RetryAfter: time.Duration(arg) * time.Second}, 0
-			case 4:
-				in, flight = keeper.Failed{ID: flight, Err: errDeny, Final: true}, 0
-			case 5:
-				in = keeper.Update{Membership: ann("video")}
-			case 6:
-				in = seen(string(rune('a'+arg)), now.Sub(t0)-time.Second, 15*time.Second)
-			case 7:
-				in = gone(causes[arg%len(causes)])
+				w.run(arg * 40 * ms)
+			case 2, 3, 4, 5, 6, 7: // the next requests
+				planned = append(planned, fate(int(arg)%int(fates_)), fate(int(op)-2))
 			case 8:
-				now = now.Add(time.Duration(arg) * time.Second)
-				in = keeper.Tick{}
-			case 9:
-				if !wake.IsZero() {
-					now = wake
+				w.sleep(arg * 10 * sec)
+				w.run(sec) // see case 12
+			case 9, 10:
+				w.network(op == 10)
+			case 11:
+				w.setClock(arg * 20 * sec)
+			case 12:
+				// A clock that is set back while the machine sleeps hides the time that
+				// has passed: not even a person could tell.
+				w.setClock(-arg * 20 * sec)
+				w.step(keeper.Tick{})
+			case 13:
+				w.moderator(v.dialect.Name() == "slot" || arg%2 == 0)
+			case 14:
+				w.step(keeper.Update{Membership: w.with([]string{"audio", "video"}[arg%2])})
+			case 15:
+				w.delayed, w.forgot = nil, true
+			case 16, 17:
+				w.other(op == 16)
+			case 18, 19:
+				w.forbidden = op == 18 || w.kicked
+			case 20:
+				if !w.counted().IsZero() { // nobody joins a closed slot
+					w.slot(arg%2 == 0)
 				}
-				in = keeper.Tick{}
-			}
-			over := k.State() == keeper.Left
-			for _, e := range k.Step(in, now) {
-				if over {
-					t.Fatalf("step %d: %T after the end", i, e)
-				}
-				switch e := e.(type) {
-				case keeper.Send:
-					if flight != 0 {
-						t.Fatalf("step %d: send %d while %d is on its way", i, e.ID, flight)
-					}
-					flight = e.ID
-				case keeper.Wake:
-					wake = e.At
+			case 21:
+				w.step(keeper.Leave{Reason: []string{"", "bored"}[arg%2]})
+			case 22:
+				w.crash()
+			case 23:
+				if arg%4 == 0 {
+					w.kick()
 				}
 			}
-			switch s := k.State(); {
-			case s == keeper.Left && !over:
-				flight = 0
-			case s != keeper.Idle && s != keeper.Left && flight == 0 && wake.IsZero():
-				t.Fatalf("step %d: %s, and waits for nothing", i, s)
+		}
+		planned = nil
+		w.forbidden = w.kicked
+		w.network(true)
+		if w.dead {
+			if w.now.Before(w.excused) {
+				return // crashed before it could know
 			}
+			w.run(2*min + w.leapt)
+			if end := w.counted(); !end.IsZero() && !w.foreign && !w.forgot {
+				t.Fatalf("still counted\n%s", w.story())
+			}
+			return
+		}
+		w.settle()
+		if !t.Failed() {
+			w.calm()
 		}
 	})
 }

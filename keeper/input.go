@@ -70,8 +70,10 @@ type (
 		Gone       matrixrtc.Cause
 	}
 
-	// Tick says that the time of the last Wake has come. It may come at any time.
-	Tick struct{}
+	// Tick says that the time of the last Wake has come, which is Wake: if the
+	// caller's clock does not say so, it was set back meanwhile. A Tick without it
+	// may come at any time.
+	Tick struct{ Wake time.Time }
 )
 
 func (Join) input()      {}

@@ -24,12 +24,14 @@ type Keeper struct {
 	state   State
 	stated  *matrixrtc.Membership // what was stated last; never nil
 	created time.Time             // created_ts of the running membership, by the server's clock; zero: none
-	born    time.Time             // the same moment in own time
-	fresh   bool                  // the next statement is a new membership
+	born    time.Time             // the same moment in own time, if clocks agree
+	made    time.Time             // when it was stated
+	known   time.Time             // when its answer was here: it was not made later
 	ids     int
 	flight  *request
-	tried   *request // the last statement whose fate is not known
-	tries   []time.Duration
+	tried   *request        // the last statement whose fate is not known
+	tries   []time.Duration // the lifetimes of the latest statements, in whole milliseconds
+	first   time.Duration   // that of the last first statement that was accepted
 
 	// until is when others stop counting us by the statement itself, ghost when
 	// they would at the latest if every request that seemed to fail did arrive;
@@ -37,7 +39,6 @@ type Keeper struct {
 	until, ghost, lands time.Time
 	good, taken         time.Time     // when what stands was stated, and accepted
 	lifetime            time.Duration // for how long it holds
-	dirty               bool          // an update has yet to be stated
 	// next is when to send again, zero: nothing to send.
 	next  time.Time
 	woken time.Time // the Wake that stands, by the caller's clock
@@ -71,8 +72,8 @@ type request struct {
 	stated  *matrixrtc.Membership
 	// again: what happened since makes another statement necessary.
 	again bool
-	stake string            // the switch behind it
-	seen  matrixrtc.EventID // as what the room has told of it
+	stake string                // the switch behind it
+	seen  *matrixrtc.Membership // what the room has told of it before its answer came
 }
 
 // New makes a Keeper that has not joined yet. It fails with a
@@ -117,6 +118,13 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 	if k.state == Left {
 		return nil
 	}
+	now = now.Round(0)
+	if tick, is := in.(Tick); is && !tick.Wake.IsZero() {
+		k.woken = time.Time{} // used up
+		if back := tick.Wake.Sub(now); back > 0 {
+			k.now = later(k.now, tick.Wake.Add(k.ahead)) // that much time has passed
+		}
+	}
 	t := k.pass(now)
 	switch in := in.(type) {
 	case Join:
@@ -146,7 +154,7 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 	case Observed:
 		k.observe(in, t)
 	case Tick:
-		if !now.Round(0).Before(k.woken) {
+		if !now.Before(k.woken) {
 			k.woken = time.Time{} // used up
 		}
 	}
@@ -155,18 +163,20 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 	return slices.Clip(k.out)
 }
 
-// pass brings our own time up to now. Where the caller's clock was set back our
-// time stands still, and how long that took nobody knows: the switch is looked
-// after at once. Readings of a monotonic clock are left out, because that stands
-// still while a machine sleeps.
+// pass brings our own time up to now. Where the caller's clock was set back,
+// nobody knows how much time has passed meanwhile, but not more than until the
+// Wake that stands: that much is taken to have passed, and what was to be done
+// then is done at once. (Step leaves readings of a monotonic clock out, because
+// that stands still while a machine sleeps.)
 func (k *Keeper) pass(now time.Time) time.Time {
-	t := now.Round(0).Add(k.ahead)
+	t := now.Add(k.ahead)
 	if back := k.now.Sub(t); !k.now.IsZero() && back > 0 {
-		k.ahead += back
-		t = k.now
-		if s := &k.sw; s.id != "" && s.flight == nil && !s.held && back > time.Second {
-			s.next = t
+		least := k.now
+		if back > time.Second && !k.woken.IsZero() {
+			least = later(least, k.woken.Add(k.ahead))
 		}
+		k.ahead += least.Sub(t)
+		t = least
 	}
 	k.now = t
 	return t

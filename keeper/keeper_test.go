@@ -49,6 +49,16 @@ func text(t *testing.T, e keeper.Effect) string {
 		return "wake " + e.At.Sub(t0).String()
 	case keeper.Refreshed:
 		return "refreshed"
+	case keeper.Arm:
+		return fmt.Sprintf("arm %d for %v", e.ID, e.After)
+	case keeper.Restart:
+		return fmt.Sprintf("restart %d %s", e.ID, e.Delay)
+	case keeper.Fire:
+		return fmt.Sprintf("fire %d %s", e.ID, e.Delay)
+	case keeper.Cancel:
+		return "cancel " + e.Delay
+	case keeper.Retire:
+		return "retire but " + e.Keep
 	case keeper.StateChanged:
 		if e.Err != nil {
 			return fmt.Sprintf("%s (%v)", e.State, e.Err)
@@ -152,7 +162,7 @@ func TestKeeper(t *testing.T) {
 			{0, keeper.Join{}, "joining, send 1 expires 15s"},
 			{0, keeper.Sent{1, "$1"}, "joined, wake 5s"},
 			{0, seen("$1", min, 15*sec), ""},
-			{5 * sec, keeper.Tick{}, "send 2 created 1m0s expires 15s, wake 11.25s"},
+			{5 * sec, keeper.Tick{}, "send 2 created 1m0s expires 20s, wake 11.25s"},
 		}},
 		{"a refused join is final", 0, 0, []at{
 			{0, keeper.Join{}, "joining, send 1 expires 15s"},
@@ -203,7 +213,7 @@ func TestKeeper(t *testing.T) {
 			at{14 * sec, keeper.Failed{ID: 3, Err: errNet}, ""},
 			at{15 * sec, keeper.Tick{}, "lost (no refresh of the membership reached the homeserver in time: no route), wake 16s"},
 			at{15 * sec, gone(matrixrtc.CauseExpired), ""},
-			at{16 * sec, keeper.Tick{}, "send 4 expires 15s"},
+			at{16 * sec, keeper.Tick{}, "send 4 expires 15.001s"},
 			at{17 * sec, keeper.Sent{4, "$4"}, "rejoined, wake 21s"},
 			at{17 * sec, seen("$4", 17*sec, 15*sec), ""},
 			at{21 * sec, keeper.Tick{}, "send 5 created 17s expires 19s, wake 27.25s"},
@@ -211,7 +221,7 @@ func TestKeeper(t *testing.T) {
 		{"what was on its way when we were lost is followed by a new statement", 0, 0, append(confirmed[:3:3],
 			at{14 * sec, keeper.Tick{}, "at_risk (the homeserver has not answered yet), send 2 created 50ms expires 28.95s, wake 15s"},
 			at{15 * sec, keeper.Tick{}, "lost (no refresh of the membership reached the homeserver in time)"},
-			at{16 * sec, keeper.Sent{2, "$2"}, "send 3 expires 15s"},
+			at{16 * sec, keeper.Sent{2, "$2"}, "send 3 expires 15.001s"},
 			at{17 * sec, keeper.Sent{3, "$3"}, "rejoined, wake 21s"},
 		)},
 		{"permission taken away: tried slowly until the end", 0, 0, append(confirmed[:3:3],
@@ -230,11 +240,11 @@ func TestKeeper(t *testing.T) {
 			at{9 * sec, keeper.Sent{3, "$3"}, "refreshed, joined, wake 13.75s"},
 		)},
 		{"a permission error while lost is final", 0, 0, append(confirmed[:3:3],
-			at{16 * sec, keeper.Tick{}, "lost (no refresh of the membership reached the homeserver in time), send 2 expires 15s"},
+			at{16 * sec, keeper.Tick{}, "lost (no refresh of the membership reached the homeserver in time), send 2 expires 15.001s"},
 			at{16 * sec, keeper.Failed{ID: 2, Err: errDeny, Final: true}, "left (level 50 needed)"},
 		)},
 		{"removed by somebody: anew, but once", 0, 0, append(confirmed[:3:3],
-			at{2 * sec, gone(matrixrtc.CauseOverwritten), "lost (membership was removed from the room (overwritten)), send 2 expires 15s, no wake"},
+			at{2 * sec, gone(matrixrtc.CauseOverwritten), "lost (membership was removed from the room (overwritten)), send 2 expires 15.001s, no wake"},
 			at{2 * sec, keeper.Sent{2, "$2"}, "rejoined, wake 7s"},
 			at{3 * sec, seen("$2", 2*sec, 15*sec), ""},
 			at{4 * sec, gone(matrixrtc.CauseRedacted), "left (membership was removed from the room (redacted)), no wake"},

@@ -3,6 +3,8 @@ package keeper
 import (
 	"fmt"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
 )
 
 // leave begins to leave: because of why, nil if we were asked to.
@@ -30,7 +32,7 @@ func (k *Keeper) leaveClock(t time.Time) {
 		if s.flight == nil { // else what is armed is cancelled first
 			k.over(t, k.why)
 		}
-	case due(k.haunts(), t):
+	case k.fails > 0 && due(k.haunts(), t):
 		k.over(t, fmt.Errorf("the leave did not reach the homeserver, and the membership has run out since: %w", orErr(k.last, errWaiting)))
 	case !due(k.next, t):
 	case s.id != "" && !s.unfit && k.reason == "":
@@ -40,12 +42,17 @@ func (k *Keeper) leaveClock(t time.Time) {
 	default:
 		k.ids++
 		k.flight, k.next = &request{id: k.ids, at: t, leave: true}, time.Time{}
-		out := k.cfg.Dialect.Leave(k.stated, k.reason, k.cfg.Version)
-		if k.sticky && out.Sticky == 0 {
-			out.Sticky = k.cfg.Lifetime // all events of a key last as long (MSC4354)
-		}
-		k.out = append(k.out, Send{ID: k.ids, Event: out, Timeout: k.timeout})
+		k.out = append(k.out, Send{ID: k.ids, Event: k.leaveEvent(k.reason), Timeout: k.timeout})
 	}
+}
+
+// leaveEvent is the event that ends the membership.
+func (k *Keeper) leaveEvent(reason string) matrixrtc.Outgoing {
+	out := k.cfg.Dialect.Leave(k.stated, reason, k.cfg.Version)
+	if k.sticky && out.Sticky == 0 {
+		out.Sticky = k.cfg.Lifetime // all events of a key last as long (MSC4354)
+	}
+	return out
 }
 
 // haunts is when nothing of ours can stand any more even if no leave arrives:

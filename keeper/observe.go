@@ -26,8 +26,15 @@ func (k *Keeper) observe(in Observed, t time.Time) {
 	m := in.Membership
 	if m == nil {
 		switch {
+		case k.state == Idle:
 		case in.Gone == matrixrtc.CauseLeftRoom:
 			k.kicked(t)
+		case in.Gone == matrixrtc.CauseSlotClosed:
+			// Whatever stands, or is on its way, would count again if the slot were
+			// opened.
+			k.leave(string(matrixrtc.CauseSlotClosed), ErrSlotClosed, t)
+		case in.Gone == matrixrtc.CauseReplaced:
+			// By another statement of this device, of which more is told.
 		case r.confirmed:
 			k.removed(t)
 		}
@@ -44,7 +51,7 @@ func (k *Keeper) observe(in Observed, t time.Time) {
 	case m.Event == k.stated.Event:
 		k.learn(m, t)
 	case !known && k.flight != nil && !k.flight.leave && k.isTry(m, k.flight):
-		k.flight.seen = m.Event // should its answer be lost
+		k.flight.seen = m
 	case !known && k.tried != nil && !k.leaving && k.isTry(m, k.tried):
 		k.accept(k.tried, m.Event, t)
 	case r.confirmed && !known && k.flight == nil && k.foreign(m):
@@ -93,15 +100,18 @@ func (k *Keeper) replaced(m *matrixrtc.Membership, t time.Time) {
 }
 
 // giveUp ends without a leave: what stands under our key is not ours. The switch
-// is dropped, also one that is just being armed.
+// is dropped, also one that is just being armed. Only where a statement of ours is
+// on its way, which may come to stand there, a leave has to follow it.
 func (k *Keeper) giveUp(t time.Time, err error) {
 	k.leave("", err, t)
-	k.flight, k.ghost = nil, time.Time{}
+	if k.flight == nil {
+		k.ghost = time.Time{}
+	}
 }
 
 // echo looks whether the room has already told of the event that has just been
-// accepted.
-func (k *Keeper) echo(t time.Time) {
+// accepted, and of what came after it.
+func (k *Keeper) echo(f *request, t time.Time) {
 	r := &k.room
 	r.confirmed = false
 	switch {
@@ -109,6 +119,11 @@ func (k *Keeper) echo(t time.Time) {
 		k.learn(r.member, t)
 	case r.member == nil && slices.Contains(r.events, k.stated.Event):
 		k.removed(t)
+	case f.seen != nil && f.seen.Event == k.stated.Event:
+		k.learn(f.seen, t)
+		if k.foreign(r.member) {
+			k.replaced(r.member, t)
+		}
 	}
 }
 
@@ -121,27 +136,35 @@ func (k *Keeper) learn(m *matrixrtc.Membership, t time.Time) {
 	}
 	if !k.created.IsZero() && !m.Created.IsZero() {
 		k.created = m.Created
-		k.born = t.Add(m.Created.Sub(k.wall(t)))
+		if k.born = t.Add(m.Created.Sub(k.wall(t))); k.born.After(k.known) {
+			k.born = k.known // our clock is behind, or the server's ahead
+		}
 	}
 	if end := t.Add(m.Expires.Sub(k.wall(t))); !m.Expires.IsZero() && end.Before(k.until) {
-		// Clocks differ. Where they differ too much a refresh makes up for it (in
-		// the state dialects), but none follows upon the other without a pause.
-		pause := k.cfg.RetryMin
-		if k.sticky {
-			pause = k.lifetime / 16
+		k.shorten(end, t)
+	}
+}
+
+// shorten takes over that by our clock the room counts us until end only: clocks
+// differ.
+func (k *Keeper) shorten(end, t time.Time) {
+	least := t.Add(k.lifetime / 8)
+	half := k.cfg.refreshAfter(k.lifetime)
+	soon := later(end.Add(half-k.lifetime), k.good.Add(k.cfg.RetryMin)) // a refresh makes up for it
+	if k.sticky {
+		// It does not: the next one will end as soon.
+		if end.Before(least) {
+			return // clocks differ by more than can be lived with; others may be right
 		}
-		soon := end.Add(k.cfg.refreshAfter(k.lifetime) - k.lifetime)
-		k.until = later(end, t.Add(k.lifetime/8))
-		if soon = later(soon, k.good.Add(pause)); k.flight == nil && soon.Before(k.next) {
-			k.next = soon
-		}
+		soon = k.good.Add(time.Duration(float64(end.Sub(k.good)) * float64(half) / float64(k.lifetime)))
+	}
+	k.until = later(end, least)
+	if k.flight == nil && soon.Before(k.next) {
+		k.next = soon
 	}
 }
 
 func (k *Keeper) kicked(t time.Time) {
-	if k.state == Idle {
-		return
-	}
 	k.flight = nil
 	if k.leaving {
 		k.to(Left, t, k.why)
@@ -154,25 +177,17 @@ func (k *Keeper) kicked(t time.Time) {
 
 // removed: our membership was seen in the room and is there no more.
 func (k *Keeper) removed(t time.Time) {
-	if k.room.gone == matrixrtc.CauseReplaced {
-		return // by another statement of this device, of which more is told
-	}
 	k.room.confirmed = false
-	if k.leaving || k.state == Lost && k.fresh {
+	switch gone := k.room.gone; {
+	case k.leaving:
 		return
-	}
-	switch k.room.gone {
-	case matrixrtc.CauseSlotClosed:
-		// It would count again if the slot were opened.
-		k.leave(string(matrixrtc.CauseSlotClosed), ErrSlotClosed, t)
-		return
-	case matrixrtc.CauseSwitch:
+	case gone == matrixrtc.CauseSwitch:
 		k.giveUp(t, ErrSwitched)
 		return
-	case matrixrtc.CauseExpired, matrixrtc.CauseStickyEnd:
-		if k.state == Lost {
-			k.forget()
-		} else if k.until.IsZero() || t.Before(k.until) {
+	case k.state == Lost:
+		return // the next statement, or the one on its way, makes up for it
+	case gone == matrixrtc.CauseExpired || gone == matrixrtc.CauseStickyEnd:
+		if k.until.IsZero() || t.Before(k.until) {
 			k.until = t
 		}
 		return
@@ -194,9 +209,6 @@ func (k *Keeper) removed(t time.Time) {
 		}
 		return
 	}
-	if k.state != Lost {
-		k.fails, k.lostAt = 0, t
-		k.lose(t, err)
-	}
-	k.forget()
+	k.fails = 0
+	k.lose(t, t, err)
 }

@@ -33,7 +33,7 @@ func (k *Keeper) risk(t time.Time) danger {
 	if s.troubled(t) && !t.Before(s.safe.Add(-s.delay/2)) {
 		return danger{s.safe.Add(-s.delay), s.safe, orErr(s.last, errWaiting)}
 	}
-	if !k.until.IsZero() && (k.refused || !t.Before(k.until.Add(-k.cfg.riskBefore(k.lifetime)))) {
+	if !k.until.IsZero() && (k.refused || k.state == AtRisk && k.fails > 0 || !t.Before(k.until.Add(-k.cfg.riskBefore(k.lifetime)))) {
 		return danger{k.good, k.until, orErr(orErr(k.last, s.last), errWaiting)}
 	}
 	return danger{}
@@ -80,16 +80,13 @@ func (k *Keeper) judge(t time.Time) {
 			k.over(t, k.last)
 			return
 		}
-		k.lostAt = k.end()
-		k.lose(t, because(ErrExpired, orErr(k.last, s.last)))
-		k.forget()
+		k.lose(t, k.end(), because(ErrExpired, orErr(k.last, s.last)))
 		return
 	}
 	// The switch may have gone off; only a try that was made in vain makes us
 	// believe it, for our clock may have jumped.
 	if s.id != "" && due(s.safe, t) && s.fails > 0 && s.flight == nil {
-		k.lostAt = s.safe
-		k.lose(t, because(ErrDelayedLeave, s.last))
+		k.lose(t, s.safe, because(ErrDelayedLeave, s.last))
 		return
 	}
 	r := k.risk(t)
@@ -110,9 +107,12 @@ func (k *Keeper) jumped() bool {
 		(k.flight == nil || !k.flight.at.Before(k.until))
 }
 
-// lose says that others no longer count us, and goes about rejoining.
-func (k *Keeper) lose(t time.Time, err error) {
+// lose says that others no longer count us, since when, and goes about rejoining:
+// as a new membership.
+func (k *Keeper) lose(t, since time.Time, err error) {
+	k.lostAt = since
 	k.to(Lost, t, err)
+	k.created, k.until = time.Time{}, time.Time{}
 	if k.tried != nil {
 		k.tried.again = true // if it arrives after all, it came too late
 	}
@@ -123,11 +123,6 @@ func (k *Keeper) lose(t time.Time, err error) {
 	if k.next.IsZero() || k.fails == 0 {
 		k.next = t
 	}
-}
-
-// forget makes the next statement a new membership.
-func (k *Keeper) forget() {
-	k.created, k.until, k.fresh = time.Time{}, time.Time{}, true
 }
 
 func orErr(err, otherwise error) error {

@@ -119,12 +119,11 @@ func play(t *testing.T, script string) string {
 			map[string]func(){
 				"without-delays": func() { w.noDelays = true }, "misrouted": func() { w.misrouted = true },
 				"cancels": func() { w.cancels = true }, "sends-at-once": func() { w.atOnce = true },
-				"at-most": func() { w.longest = dur(f[2]) }, "forbids": func() { w.forbidden = true },
+				"at-most": func() { w.longest = dur(f[2]) }, "late": func() { w.tardy = dur(f[2]) }, "forbids": func() { w.forbidden = true },
 				"allows": func() { w.forbidden = false }, "forgets": func() { w.delayed, w.forgot = nil, true },
 			}[f[1]]()
 		case "clock":
-			w.say("clock set by %s", f[1])
-			w.clock += dur(f[1])
+			w.setClock(dur(f[1]))
 		default:
 			w.command(t, f, dur)
 		}

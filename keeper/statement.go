@@ -21,13 +21,15 @@ func (k *Keeper) statement(t time.Time, lasts time.Duration) *matrixrtc.Membersh
 		// A first statement says nothing of when it is made. After a crash it
 		// would equal the one that still stands, and servers do not store what
 		// is there already (docs/protocol.md R-SEND-1): the milliseconds of now
-		// tell them apart.
+		// tell them apart, and from what we stated ourselves.
 		m.Lifetime += time.Duration(now.UnixMilli()%1000) * time.Millisecond
+		if m.Lifetime == k.first {
+			m.Lifetime += time.Millisecond
+		}
 	default:
-		// "expires" counts from created_ts (docs/protocol.md R-CALL-2). A server whose clock
-		// is ahead of ours may have created us in our future.
+		// "expires" counts from created_ts (docs/protocol.md R-CALL-2).
 		m.Created, m.CreatedStated = k.created, true
-		m.Lifetime = lasts + max(0, t.Sub(k.born))
+		m.Lifetime = lasts + t.Sub(k.born)
 	}
 	m.Expires = m.Created.Add(m.Lifetime)
 	return &m
@@ -35,12 +37,6 @@ func (k *Keeper) statement(t time.Time, lasts time.Duration) *matrixrtc.Membersh
 
 // send states the membership.
 func (k *Keeper) send(t time.Time) {
-	if k.state == Lost {
-		k.fresh = true
-	}
-	if k.fresh {
-		k.created, k.fresh = time.Time{}, false
-	}
 	lasts, timeout := k.cfg.Unswitched, k.timeout
 	if s := &k.sw; s.id != "" && s.fails == 0 {
 		// What arrives must arrive before the switch can go off.
@@ -63,7 +59,7 @@ func (k *Keeper) send(t time.Time) {
 		id: k.ids, at: t, until: t.Add(lasts), lasts: lasts, haunted: k.ghost, fresh: k.created.IsZero(), stated: m,
 		stake: k.sw.id,
 	}
-	k.flight, k.tried, k.next, k.dirty = f, nil, time.Time{}, false
+	k.flight, k.tried, k.next = f, nil, time.Time{}
 	k.tries = append(k.tries, m.Lifetime.Truncate(time.Millisecond))
 	if len(k.tries) > 16 {
 		k.tries = slices.Delete(k.tries, 0, 1)
@@ -72,6 +68,9 @@ func (k *Keeper) send(t time.Time) {
 	// moment: when it is given up.
 	k.lands = later(k.lands, t.Add(timeout))
 	k.ghost = later(k.ghost, f.until.Add(timeout))
+	if !f.fresh { // and by the server's clock, should that be the one that is right
+		k.ghost = later(k.ghost, t.Add(m.Lifetime-t.Sub(k.made)+timeout))
+	}
 	k.stated = m
 	k.sw.stake = ""
 	k.out = append(k.out, Send{ID: f.id, Event: out, Timeout: timeout})
@@ -111,7 +110,7 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 	// membership is followed by a new one: its created stays zero then.
 	if f.fresh || !k.created.IsZero() {
 		if f.fresh {
-			k.born = f.at
+			k.made, k.born, k.known, k.first = f.at, f.at, t, m.Lifetime
 		}
 		k.created = m.Created
 	}
@@ -130,7 +129,7 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 	default:
 		k.out = append(k.out, Refreshed{At: k.wall(t), Until: k.wall(k.end())})
 	}
-	k.echo(t)
+	k.echo(f, t)
 }
 
 func (k *Keeper) failed(in Failed, t time.Time) {
@@ -142,8 +141,8 @@ func (k *Keeper) failed(in Failed, t time.Time) {
 	if !f.leave {
 		if in.Final {
 			k.ghost = f.haunted
-		} else if f.seen != "" {
-			k.accept(f, f.seen, t) // the room has told what the answer did not
+		} else if f.seen != nil {
+			k.accept(f, f.seen.Event, t) // the room has told what the answer did not
 			return
 		} else {
 			k.tried = f
@@ -193,5 +192,4 @@ func (k *Keeper) update(m *matrixrtc.Membership, t time.Time) {
 	case k.stands() && k.fails == 0:
 		k.next = t
 	}
-	k.dirty = true
 }

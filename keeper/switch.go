@@ -81,11 +81,7 @@ func (k *Keeper) switchClock(t time.Time) {
 		return
 	}
 	s.flight.kind = arm
-	out := k.cfg.Dialect.Leave(k.stated, "", k.cfg.Version)
-	if k.sticky && out.Sticky == 0 {
-		out.Sticky = k.cfg.Lifetime // all events of a key last as long (MSC4354)
-	}
-	k.out = append(k.out, Arm{ID: k.ids, Event: out, After: s.delay, Retire: s.retire || k.state == Joining, Timeout: s.timeout()})
+	k.out = append(k.out, Arm{ID: k.ids, Event: k.leaveEvent(""), After: s.delay, Timeout: s.timeout()})
 }
 
 // covered reports whether a statement that is due may go now: with a switch
@@ -133,10 +129,10 @@ func (k *Keeper) asking() time.Time {
 	return k.next
 }
 
-// drop gives up a switch that may have gone off, or may yet.
+// drop gives up a switch that may have gone off, or may yet. It is retired when
+// there is another one: what stands must not be left with none.
 func (k *Keeper) drop() {
 	s := &k.sw
-	k.cancel(s.id)
 	s.id, s.retire, s.leak = "", true, later(s.leak, s.fires)
 }
 
@@ -160,7 +156,10 @@ func (k *Keeper) armed(in Armed, t time.Time) {
 		k.cancel(in.Delay)
 		return
 	}
-	s.id, s.retire = in.Delay, false
+	if s.id = in.Delay; s.retire || k.state == Joining {
+		s.retire = false
+		k.out = append(k.out, Retire{Event: k.leaveEvent(""), Keep: s.id, Timeout: s.timeout()})
+	}
 	k.renewed(o, t)
 }
 
@@ -185,15 +184,8 @@ func (k *Keeper) done(in Done, t time.Time) {
 		return
 	}
 	k.renewed(o, t)
-	if s.stake == s.id && k.flight == nil && k.stands() && !o.at.Before(k.taken) {
+	if s.stake == s.id && k.stands() && !o.at.Before(k.taken) {
 		s.outlives = true
-	}
-	if k.state == Lost && !k.fresh && k.flight == nil && t.Before(k.until) && t.Before(s.safe) {
-		// It has not gone off, so nobody has stopped counting us.
-		if k.fails, k.next = 0, later(t, k.good.Add(k.cfg.refreshAfter(k.lifetime))); k.dirty {
-			k.next = t
-		}
-		k.to(Rejoined, t, nil)
 	}
 }
 
@@ -211,9 +203,7 @@ func (k *Keeper) switchFailed(in Failed, t time.Time) {
 	case o.kind == arm && in.AtOnce:
 		s.delay = 0 // never again
 		if k.stands() {
-			k.lostAt = t
-			k.lose(t, because(ErrDelayedLeave, in.Err))
-			k.forget()
+			k.lose(t, t, because(ErrDelayedLeave, in.Err))
 		} else if k.flight != nil {
 			k.flight.again = true
 		}
@@ -274,10 +264,8 @@ func (k *Keeper) switchGone(o *op, t time.Time) {
 		k.flight.again = true
 	}
 	if k.stands() {
-		k.lostAt = s.safe
-		k.lose(t, ErrDelayedLeave)
+		k.lose(t, s.safe, ErrDelayedLeave)
 	}
-	k.forget()
 }
 
 // cancel drops a delayed event.

@@ -45,6 +45,7 @@ const (
 	kLeave   kind = "leave"
 	kFire    kind = "fire"
 	kCancel  kind = "cancel"
+	kRetire  kind = "retire"
 )
 
 // world is a Keeper, a homeserver and one that looks on, in simulated time.
@@ -65,6 +66,7 @@ type world struct {
 	cancels   bool // it cancels delayed events of a user who writes the key itself
 	atOnce    bool // it sends what it should schedule
 	longest   time.Duration
+	tardy     time.Duration // how late it sends what it has held back
 	forbidden bool
 	delayed   []*scheduled
 	delays    int
@@ -74,7 +76,7 @@ type world struct {
 
 	// The Keeper's machine.
 	asleep, cut, dead bool
-	tick              time.Time // by true time, zero: none
+	tick, wake        time.Time // by true time, zero: none; by the Keeper's clock
 	tags              []tag     // the requests under way, of the two lanes
 	asked             []time.Time
 	counts            map[kind]int
@@ -82,8 +84,11 @@ type world struct {
 	left              error
 	state             keeper.State
 
-	waking          []func() // what happens when it wakes
-	forgot, foreign bool     // the server lost a delayed event; the key was another client's
+	waking          []func()  // what happens when it wakes
+	forgot, foreign bool      // the server lost a delayed event; the key was another client's
+	excused         time.Time // until then the server may have dropped it because of others
+	kicked, leaving bool
+	leapt           time.Duration // how far the clock has jumped ahead, in all
 
 	content []byte // of ann's state key
 	current matrixrtc.EventID
@@ -191,7 +196,7 @@ func (w *world) run(d time.Duration) {
 			w.fireDue()
 		case "tick":
 			w.tick = time.Time{}
-			w.step(keeper.Tick{})
+			w.step(keeper.Tick{Wake: w.wake})
 		}
 		w.check()
 	}
@@ -202,6 +207,9 @@ func (w *world) step(in keeper.Input) {
 	if w.dead {
 		return
 	}
+	if _, leave := in.(keeper.Leave); leave {
+		w.leaving = true
+	}
 	clock := w.now.Add(w.clock)
 	for _, e := range w.k.Step(in, clock) {
 		if _, wake := e.(keeper.Wake); w.state == keeper.Left && !wake {
@@ -209,7 +217,7 @@ func (w *world) step(in keeper.Input) {
 		}
 		switch e := e.(type) {
 		case keeper.Wake:
-			w.tick = time.Time{}
+			w.tick, w.wake = time.Time{}, e.At
 			if !e.At.IsZero() {
 				w.tick = w.now.Add(max(0, e.At.Sub(clock)))
 			}
@@ -223,6 +231,11 @@ func (w *world) step(in keeper.Input) {
 					w.delayed = slices.Delete(w.delayed, i, i+1)
 				}
 				return nil, e.Delay
+			})
+		case keeper.Retire:
+			w.request(kRetire, 0, e.Timeout, func() (keeper.Input, string) {
+				w.delayed = slices.DeleteFunc(w.delayed, func(d *scheduled) bool { return d.id != e.Keep })
+				return nil, "all but " + e.Keep
 			})
 		default:
 			w.perform(e)
@@ -282,7 +295,7 @@ func (w *world) perform(e keeper.Effect) {
 			case i < 0:
 				return keeper.Failed{ID: e.ID, Err: errors.New("not found"), Gone: true}, e.Delay
 			}
-			w.delayed[i].at = w.now.Add(w.delayed[i].after)
+			w.delayed[i].at = w.now.Add(w.delayed[i].after + w.tardy)
 			return keeper.Done{ID: e.ID}, e.Delay
 		})
 	case keeper.Fire:
@@ -311,12 +324,9 @@ func (w *world) arm(e keeper.Arm) (keeper.Input, string) {
 	case w.longest > 0 && e.After > w.longest:
 		return keeper.Failed{ID: e.ID, Err: errors.New("too long"), Final: true, TooLong: true, MaxDelay: w.longest}, ""
 	}
-	if e.Retire {
-		w.delayed = nil
-	}
 	w.delays++
 	id := fmt.Sprintf("d%d", w.delays)
-	w.delayed = append(w.delayed, &scheduled{id, e.Event, e.After, w.now.Add(e.After)})
+	w.delayed = append(w.delayed, &scheduled{id, e.Event, e.After, w.now.Add(e.After + w.tardy)})
 	return keeper.Armed{ID: e.ID, Delay: id}, fmt.Sprintf("%s for %v", id, e.After)
 }
 
@@ -339,7 +349,7 @@ func (w *world) request(k kind, id int, timeout time.Duration, serve func() (kee
 	if w.cut {
 		f = refused
 	}
-	if k != kCancel {
+	if k != kCancel && k != kRetire {
 		w.begin(k, id)
 	}
 	name := tag{k, id}

@@ -151,10 +151,12 @@ func (d *Device) CancelDelayed(ctx context.Context, id string) error {
 	})
 }
 
-// RetireDelayed drops the user's delayed events in place of an event.
-func (d *Device) RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) error {
+// RetireDelayed drops the user's delayed events in place of an event, but one.
+func (d *Device) RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, keep string) error {
 	return d.manage(ctx, func(h *Homeserver) error {
-		h.drop(func(x *delayed) bool { return x.by.user == d.user && x.room == room && samePlace(x.out, out) })
+		h.drop(func(x *delayed) bool {
+			return x.id != keep && x.by.user == d.user && x.room == room && samePlace(x.out, out)
+		})
 		return nil
 	})
 }

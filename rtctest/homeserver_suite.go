@@ -25,7 +25,7 @@ type Account interface {
 	RestartDelayed(ctx context.Context, id string) error
 	SendDelayed(ctx context.Context, id string) error
 	CancelDelayed(ctx context.Context, id string) error
-	RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) error
+	RetireDelayed(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, keep string) error
 }
 
 // HomeserverSite is what HomeserverSuite needs besides Accounts: the means to

@@ -23,7 +23,7 @@ func hold(t *testing.T, a Account, room matrixrtc.RoomID, out matrixrtc.Outgoing
 	if errors.As(err, &u) && u.Unsupported() {
 		for what, err := range map[string]error{
 			"restart": a.RestartDelayed(t.Context(), "x"), "cancel": a.CancelDelayed(t.Context(), "x"),
-			"retire": a.RetireDelayed(t.Context(), room, out),
+			"retire": a.RetireDelayed(t.Context(), room, out, ""),
 		} {
 			if err == nil {
 				t.Errorf("%s: no error from a homeserver without delayed events", what)
@@ -76,7 +76,7 @@ func suiteDelayed(t *testing.T, s HomeserverSite) {
 	}
 	for name, end := range map[string]func(id string) error{
 		"cancel": func(id string) error { return alice.CancelDelayed(t.Context(), id) },
-		"retire": func(string) error { return alice.RetireDelayed(t.Context(), room, statement(alice, 3)) },
+		"retire": func(string) error { return alice.RetireDelayed(t.Context(), room, statement(alice, 3), "other") },
 	} {
 		id, _ := hold(t, alice, room, statement(alice, 4), time.Hour)
 		if err := end(id); err != nil {
