@@ -41,7 +41,7 @@ func (c *Call) perform(e keeper.Effect) {
 	hs, room := c.r.c.hs, c.r.id
 	switch e := e.(type) {
 	case keeper.Send:
-		c.request(e.ID, e.Timeout, "send membership", func(ctx context.Context) (keeper.Input, error) {
+		c.request(e.ID, e.Timeout, sendMembership, func(ctx context.Context) (keeper.Input, error) {
 			id, err := hs.Send(ctx, room, e.Event)
 			return keeper.Sent{ID: e.ID, Event: id}, err
 		})
@@ -77,6 +77,8 @@ func (c *Call) tidy(timeout time.Duration, what string, do func(context.Context)
 		}
 	})
 }
+
+const sendMembership = "send membership"
 
 // request makes a request and posts what came of it.
 func (c *Call) request(id int, timeout time.Duration, what string, do func(context.Context) (keeper.Input, error)) {
@@ -117,6 +119,8 @@ func (c *Call) failure(id int, what string, err error) keeper.Failed {
 		level = slog.LevelDebug // it is dealt with
 	case f.Final:
 		level = slog.LevelInfo // it is how the call ends, and told as that
+	case what != sendMembership:
+		level = slog.LevelInfo // there will be many, and what comes of it is told
 	}
 	c.log.Log(c.ctx, level, what, "err", err)
 	return f

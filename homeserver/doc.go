@@ -1,6 +1,6 @@
 // Package homeserver speaks the Matrix client-server API for the rest of the
 // project: it logs in, follows /sync as one batch of events per room, pages
-// through a room's past, sends events, reads a room's state and asks which
+// through a room's past, sends events now or later, reads a room's state and asks which
 // transports the homeserver offers.
 //
 // It is an edge. It computes no sessions, keeps no room state beyond what it

@@ -1,6 +1,7 @@
 package keeper_test
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // that is the example itself, with a clock of its own.
 func Example() {
 	k, err := keeper.New(keeper.Config{
-		Dialect: matrixrtc.Call, Version: "11", Lifetime: time.Hour, Delay: -1,
+		Dialect: matrixrtc.Call, Version: "11",
 		Membership: &matrixrtc.Membership{
 			User: "@alice:example.org", Device: "PHONE", Slot: matrixrtc.RoomCall, HasCallID: true,
 			Application: matrixrtc.Application{Type: matrixrtc.AppCall},
@@ -28,10 +29,12 @@ func Example() {
 	show := func(now time.Time, effects []keeper.Effect) {
 		for _, e := range effects {
 			switch e := e.(type) {
+			case keeper.Arm:
+				fmt.Println(now.Sub(start), "have our leave sent in", e.After)
+			case keeper.Restart:
+				fmt.Println(now.Sub(start), "restart", e.Delay)
 			case keeper.Send:
 				fmt.Println(now.Sub(start), "send", e.Event.Type)
-			case keeper.Wake:
-				fmt.Println(now.Sub(start), "wake me at", e.At.Sub(start))
 			case keeper.StateChanged:
 				fmt.Println(now.Sub(start), "state", e.State)
 			}
@@ -40,15 +43,26 @@ func Example() {
 
 	now := start
 	show(now, k.Step(keeper.Join{}, now))
+	show(now, k.Step(keeper.Armed{ID: 1, Delay: "d1"}, now))
 	now = start.Add(time.Second)
-	show(now, k.Step(keeper.Sent{ID: 1, Event: "$1"}, now))
-	now = start.Add(31 * time.Minute)
+	show(now, k.Step(keeper.Sent{ID: 2, Event: "$1"}, now))
+	show(now, k.Step(keeper.Done{ID: 3}, now))
+	// The machine slept.
+	now = start.Add(time.Hour)
 	show(now, k.Step(keeper.Tick{}, now))
+	show(now, k.Step(keeper.Failed{ID: 4, Err: errors.New("no such delayed event"), Gone: true}, now))
+	show(now, k.Step(keeper.Armed{ID: 5, Delay: "d2"}, now))
+	show(now, k.Step(keeper.Sent{ID: 6, Event: "$2"}, now))
 	// Output:
 	// 0s state joining
+	// 0s have our leave sent in 20s
 	// 0s send org.matrix.msc3401.call.member
 	// 1s state joined
-	// 1s wake me at 30m0s
-	// 31m0s send org.matrix.msc3401.call.member
-	// 31m0s wake me at 45m0s
+	// 1s restart d1
+	// 1h0m0s restart d1
+	// 1h0m0s state lost
+	// 1h0m0s have our leave sent in 20s
+	// 1h0m0s send org.matrix.msc3401.call.member
+	// 1h0m0s state rejoined
+	// 1h0m0s restart d2
 }
