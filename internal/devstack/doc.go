@@ -1,5 +1,5 @@
 // Package devstack starts the real neighbours that the demo and the tests need
-// on this machine: a Dendrite homeserver, and (found, not started) a Chromium.
+// on this machine: a Dendrite homeserver, a Redis, and (found, not started) a Chromium.
 //
 // It is no part of a site: nothing here belongs in front of users. Everything
 // listens on loopback, keeps its data in a directory that Close removes, and
