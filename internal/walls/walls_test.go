@@ -40,6 +40,7 @@ var importers = map[string][]string{
 	"server":              {"cmd/...", "internal/stage", "e2e"},
 	"server/auth":         {"server", "e2e"},
 	"server/sfu":          {"server", "e2e"},
+	"server/gapfill":      {"server", "server/gapfill/storetest", "e2e"},
 	"server/web":          {"server", "cmd/...", "internal/stage", "e2e"},
 	"internal/authapi":    {"livekit", "server", "server/auth"},
 	"internal/lklog":      {"livekit", "server/sfu"},
@@ -59,13 +60,13 @@ var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack",
 
 // someTestsMayAlso lists what the tests of one package may import besides: the
 // real part instead of a mock.
-var someTestsMayAlso = map[string][]string{"archive": {"homeserver"}}
+var someTestsMayAlso = map[string][]string{"archive": {"homeserver"}, "server/gapfill": {"homeserver", "server/gapfill/storetest"}}
 
 // thirdParty says who may import a module of somebody else.
 var thirdParty = map[string][]string{
 	"github.com/livekit/livekit-server": {"server/sfu"},
 	"maunium.net/go/mautrix":            {"homeserver"},
-	"modernc.org/sqlite":                {"archive"},
+	"modernc.org/sqlite":                {"archive", "server/gapfill"},
 	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu"},
 	"github.com/chromedp":               {"internal/pagetest"},
 	"github.com/alecthomas/kong":        {"cmd/matrixrtc", "internal/completion"},
