@@ -65,6 +65,10 @@ type Batch struct {
 	Sticky []Event
 	// Left says that this client is no longer joined to the room.
 	Left bool
+	// Position stands in the batch without a Room that ends what a homeserver
+	// said: a sync can go on from there, in another process, too. "": not from
+	// here. A Room takes no notice of it.
+	Position string
 }
 
 // Outgoing is an event that we are about to send.

@@ -150,7 +150,7 @@ func (c *Client) changed() {
 func (c *Client) sync() {
 	var final error
 	down := false
-	for b, err := range c.hs.Sync(c.ctx) {
+	for b, err := range c.hs.Sync(c.ctx, "", nil) {
 		if c.ctx.Err() != nil {
 			continue
 		}

@@ -21,14 +21,22 @@ type Homeserver interface {
 	//
 	// The first answer of the server gives one batch with Complete for every
 	// joined room, and so does a room that is joined later. After the batches
-	// of each answer, the first one included, comes the zero Batch: now
-	// everything that the server said has been told.
+	// of each answer, the first one included, comes a Batch without a room: now
+	// everything that the server said has been told. Its Position, if any, stands
+	// for all that was told until then.
+	//
+	// from is "", or such a Position of this account, of an earlier process most
+	// often; have are the rooms that the caller still holds exactly as they were
+	// then. The first answer then gives of those what has happened since, or a
+	// batch with Complete if that cannot be told in full, or one with Left if they
+	// are no longer joined; and of every other joined room a batch with Complete.
+	// A Position that the server cannot go on from is no error.
 	//
 	// An element with an error is a note, and Sync goes on; but if IsFinal is
 	// true of it, it is the last element. A note that contact is lost has a
 	// method RetryAfter; the next batch then says that contact is back. When ctx
 	// ends, the sequence ends without an error.
-	Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error]
+	Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error]
 
 	// Send sends a state or message event, sticky or not, and returns its id.
 	Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error)

@@ -91,7 +91,7 @@ func TestWrongTokenEndsSync(t *testing.T) {
 	}
 	defer c.Close()
 	var errs []error
-	for b, err := range c.Sync(t.Context()) {
+	for b, err := range c.Sync(t.Context(), "", nil) {
 		if err == nil {
 			t.Errorf("batch %v", b)
 		}

@@ -155,7 +155,7 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 func collect(t *testing.T, c *homeserver.Client, n int) []element {
 	t.Helper()
 	var seen []element
-	for b, err := range c.Sync(t.Context()) {
+	for b, err := range c.Sync(t.Context(), "", nil) {
 		seen = append(seen, element{b, err})
 		if len(seen) == n {
 			break

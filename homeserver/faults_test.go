@@ -64,7 +64,7 @@ func TestSyncStopsWithContext(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for b, err := range f.client(nil).Sync(ctx) {
+			for b, err := range f.client(nil).Sync(ctx, "", nil) {
 				seen = append(seen, element{b, err})
 			}
 		}()

@@ -71,7 +71,7 @@ func startSync(t *testing.T, c *homeserver.Client) *syncing {
 	s := &syncing{done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		for b, err := range c.Sync(ctx) {
+		for b, err := range c.Sync(ctx, "", nil) {
 			s.mu.Lock()
 			s.seen = append(s.seen, element{b, err})
 			s.mu.Unlock()

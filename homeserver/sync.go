@@ -46,7 +46,7 @@ const (
 //
 // Batches are built in the goroutine that ranges over the sequence, and the
 // next request is made when the last batch has been taken.
-func (c *Client) Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error] {
+func (c *Client) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		s := &syncer{c: c, known: map[matrixrtc.RoomID]*syncRoom{}, yield: yield}
 		for ctx.Err() == nil && s.step(ctx) {

@@ -177,7 +177,7 @@ func TestSyncLimited(t *testing.T) {
 	const n = 130
 	busy, marks := false, 0
 	var after []element
-	for b, err := range alice.Sync(t.Context()) {
+	for b, err := range alice.Sync(t.Context(), "", nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

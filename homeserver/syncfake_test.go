@@ -208,7 +208,7 @@ func FuzzSyncAnswer(f *testing.F) {
 			fk.on(path, other)
 		}
 		marks := 0
-		for b, err := range fk.client(nil).Sync(t.Context()) {
+		for b, err := range fk.client(nil).Sync(t.Context(), "", nil) {
 			if b.Room == "" && err == nil {
 				marks++
 			}

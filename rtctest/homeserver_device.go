@@ -69,7 +69,7 @@ func (h *Homeserver) accept(d *Device, room matrixrtc.RoomID, out matrixrtc.Outg
 }
 
 // Sync yields what happens in the device's rooms.
-func (d *Device) Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error] {
+func (d *Device) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		at := map[matrixrtc.RoomID]int{} // joined rooms, and how far they have been told
 		down := false

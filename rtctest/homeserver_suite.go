@@ -18,7 +18,7 @@ import (
 // Account is one device's account on a homeserver, as package client wants it.
 type Account interface {
 	Self() (matrixrtc.UserID, matrixrtc.DeviceID)
-	Sync(ctx context.Context) iter.Seq2[matrixrtc.Batch, error]
+	Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error]
 	Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error)
 	Transports(ctx context.Context) ([]matrixrtc.Transport, error)
 	Delay(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, after time.Duration) (string, error)
@@ -78,7 +78,7 @@ func watch(t *testing.T, a Account) *watcher {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for b, err := range a.Sync(ctx) {
+		for b, err := range a.Sync(ctx, "", nil) {
 			w.mu.Lock()
 			if err != nil {
 				w.errs = append(w.errs, err)
@@ -300,7 +300,7 @@ func wantFinal(t *testing.T, a Account, room matrixrtc.RoomID) {
 func suiteEnd(t *testing.T, s HomeserverSite) {
 	alice := s.Account(t, "alice")
 	s.Room(t, "alice")
-	for b, err := range alice.Sync(t.Context()) {
+	for b, err := range alice.Sync(t.Context(), "", nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +313,7 @@ func suiteEnd(t *testing.T, s HomeserverSite) {
 	done := make(chan struct{})
 	go func() { // ends with ctx; waited for below
 		defer close(done)
-		for b, err := range alice.Sync(ctx) {
+		for b, err := range alice.Sync(ctx, "", nil) {
 			if err != nil {
 				t.Errorf("sync: %v", err)
 			}
