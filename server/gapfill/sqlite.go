@@ -36,6 +36,7 @@ CREATE TABLE delayed (
 	sticky    INTEGER NOT NULL,
 	delay     INTEGER NOT NULL,
 	since     INTEGER NOT NULL,
+	created   INTEGER NOT NULL,
 	txn       TEXT UNIQUE,
 	token     BLOB,
 	state     TEXT NOT NULL,

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-const columns = "id, user, device, room, type, state_key, content, sticky, delay, since, coalesce(txn, ''), token," +
+const columns = "id, user, device, room, type, state_key, content, sticky, delay, since, created, coalesce(txn, ''), token," +
 	" state, coalesce(at, 0), turn, event_id, error, coalesce(finalised, 0)"
 
 // scan reads the columns of a row.
 func scan(row func(...any) error) (Delayed, error) {
 	var (
-		d                            Delayed
-		sticky, delay, since, at, fi int64
+		d                                     Delayed
+		sticky, delay, since, created, at, fi int64
 	)
-	err := row(&d.ID, &d.User, &d.Device, &d.Room, &d.Type, &d.StateKey, (*[]byte)(&d.Content), &sticky, &delay, &since,
+	err := row(&d.ID, &d.User, &d.Device, &d.Room, &d.Type, &d.StateKey, (*[]byte)(&d.Content), &sticky, &delay, &since, &created,
 		&d.Txn, &d.Token, &d.State, &at, &d.Turn, &d.EventID, (*[]byte)(&d.Error), &fi)
 	d.Sticky, d.Delay = time.Duration(sticky)*time.Millisecond, time.Duration(delay)*time.Millisecond
-	d.Since = time.UnixMilli(since)
+	d.Since, d.Created = time.UnixMilli(since), time.UnixMilli(created)
 	if at != 0 {
 		d.At = time.UnixMilli(at)
 	}
@@ -93,10 +93,10 @@ func (s *sqliteStore) Put(ctx context.Context, d *Delayed, limits Limits) (id st
 		}
 		id = d.ID
 		s.open++
-		_, err := s.exec("INSERT INTO delayed (id, user, device, room, type, state_key, content, sticky, delay, since, txn, token,"+
-			" state, at, turn, event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'scheduled', ?, 0, '')",
+		_, err := s.exec("INSERT INTO delayed (id, user, device, room, type, state_key, content, sticky, delay, since, created, txn, token,"+
+			" state, at, turn, event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'scheduled', ?, 0, '')",
 			d.ID, d.User, d.Device, d.Room, d.Type, d.StateKey, []byte(d.Content), d.Sticky.Milliseconds(), d.Delay.Milliseconds(),
-			up(d.Since), txn, d.Token, up(d.Since)+d.Delay.Milliseconds())
+			up(d.Since), up(d.Since), txn, d.Token, up(d.Since)+d.Delay.Milliseconds())
 		return err
 	})
 	return id, err

@@ -57,7 +57,9 @@ type Delayed struct {
 	// and once it is final.
 	Token []byte
 
-	State State
+	// Created is the first Since. It and what follows is the Store's to set.
+	Created time.Time
+	State   State
 	// At is when it is to be looked at next: if Scheduled, when it is due, which
 	// is Since + Delay or later; if Sending, when somebody else may take over.
 	// Zero if final.
@@ -149,7 +151,7 @@ func (e *LimitError) Error() string {
 // what is said here.
 type Store interface {
 	// Put stores a new event: ID, User to Token are the caller's, the rest
-	// follows (Scheduled, At = Since + Delay). If an event with its Txn is there,
+	// follows (Scheduled, Created = Since, At = Since + Delay). If an event with its Txn is there,
 	// in whatever state, that one's id is returned and nothing changes, limits
 	// or no. A *LimitError says that there are too many.
 	Put(ctx context.Context, d *Delayed, limits Limits) (id string, err error)

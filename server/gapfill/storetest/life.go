@@ -21,7 +21,7 @@ func put(t *testing.T, o Options) {
 	for _, d := range []*gapfill.Delayed{event("state"), message, bare, odd} {
 		mustPut(t, s, d)
 		want := *d
-		want.State, want.At = gapfill.Scheduled, d.Since.Add(d.Delay)
+		want.Created, want.State, want.At = d.Since, gapfill.Scheduled, d.Since.Add(d.Delay)
 		equal(t, d.ID, get(t, s, d.ID), &want)
 	}
 	if (get(t, s, "bare").StateKey == nil) || get(t, s, "message").StateKey != nil {
@@ -98,7 +98,7 @@ func restart(t *testing.T, o Options) {
 	s := store(t, o)
 	mustPut(t, s, event("a"))
 	must(t, s.Restart(t.Context(), "a", nil, at(30*time.Second)))
-	want := event("a")
+	want := stored("a")
 	want.State, want.Since, want.At = gapfill.Scheduled, at(30*time.Second), at(90*time.Second)
 	equal(t, "restarted", get(t, s, "a"), want)
 	want.Token, want.Since, want.At = []byte("new"), at(31*time.Second), at(91*time.Second)
@@ -121,7 +121,7 @@ func cancel(t *testing.T, o Options) {
 	mustPut(t, s, event("a"))
 	mustPut(t, s, event("b"))
 	must(t, s.Cancel(t.Context(), "a", at(time.Second)))
-	want := event("a")
+	want := stored("a")
 	want.State, want.Token, want.Finalised = gapfill.Cancelled, nil, at(time.Second)
 	equal(t, "cancelled", get(t, s, "a"), want)
 	must(t, s.Cancel(t.Context(), "a", at(2*time.Second)))
@@ -182,7 +182,7 @@ func claim(t *testing.T, o Options) {
 	equal(t, "nothing is early", claimAt(t, s, at(time.Second-time.Microsecond), 9), []string{})
 	list, err := s.Claim(t.Context(), at(3*time.Second), lease, 2)
 	must(t, err)
-	want := []gapfill.Delayed{*event("c"), *event("a")}
+	want := []gapfill.Delayed{*stored("c"), *stored("a")}
 	for i := range want {
 		want[i].Delay = time.Duration(i+1) * time.Second
 		want[i].State, want[i].At, want[i].Turn = gapfill.Sending, at(23*time.Second), 1
@@ -210,7 +210,7 @@ func claim(t *testing.T, o Options) {
 	mustPut(t, s, event("d"))
 	one, err := s.ClaimOne(t.Context(), "d", at(time.Second), lease)
 	must(t, err)
-	d := event("d")
+	d := stored("d")
 	d.State, d.At, d.Turn = gapfill.Sending, at(21*time.Second), 1
 	equal(t, "claimed one before it is due", one, d)
 }
@@ -221,7 +221,7 @@ func release(t *testing.T, o Options) {
 	one, err := s.ClaimOne(t.Context(), "a", at(time.Second), lease)
 	must(t, err)
 	must(t, s.Release(t.Context(), "a", one.Turn, at(2*time.Second), false))
-	want := event("a")
+	want := stored("a")
 	want.State, want.At, want.Turn = gapfill.Scheduled, at(2*time.Second), 1
 	equal(t, "released", get(t, s, "a"), want)
 	if err := s.Release(t.Context(), "a", one.Turn, at(9*time.Second), true); !errors.Is(err, gapfill.ErrTurn) {
@@ -270,7 +270,7 @@ func finish(t *testing.T, o Options) {
 	claimAt(t, s, at(time.Minute), 1)
 	claimAt(t, s, at(time.Minute+lease), 1)
 	must(t, s.Finish(t.Context(), "a", out, at(2*time.Minute)))
-	want := event("a")
+	want := stored("a")
 	want.State, want.Token, want.Error, want.Turn, want.Finalised = gapfill.Failed, nil, out.Error, 2, at(2*time.Minute)
 	equal(t, "finished", get(t, s, "a"), want)
 	wantState(t, "finish", s.Finish(t.Context(), "a", gapfill.Outcome{State: gapfill.Sent}, at(0)), gapfill.Failed)

@@ -73,6 +73,13 @@ func event(id string) *gapfill.Delayed {
 	}
 }
 
+// stored is what a store makes of event.
+func stored(id string) *gapfill.Delayed {
+	d := event(id)
+	d.Created = start
+	return d
+}
+
 // store opens one for the whole test.
 func store(t *testing.T, o Options) gapfill.Store {
 	s := o.New(t)(t)
