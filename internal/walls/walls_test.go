@@ -67,6 +67,7 @@ var thirdParty = map[string][]string{
 	"github.com/livekit/livekit-server": {"server/sfu"},
 	"maunium.net/go/mautrix":            {"homeserver"},
 	"modernc.org/sqlite":                {"archive", "server/gapfill"},
+	"github.com/redis/go-redis":         {"server/gapfill"},
 	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu"},
 	"github.com/chromedp":               {"internal/pagetest"},
 	"github.com/alecthomas/kong":        {"cmd/matrixrtc", "internal/completion"},

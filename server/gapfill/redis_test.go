@@ -1,0 +1,54 @@
+package gapfill_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
+	"github.com/matrixrtc-go/matrixrtc/server/gapfill/storetest"
+)
+
+// startRedis starts a Redis that loses nothing, and ends with the test.
+func startRedis(t *testing.T, opts *devstack.RedisOptions) *devstack.Redis {
+	t.Helper()
+	if opts == nil {
+		opts = &devstack.RedisOptions{AppendOnly: true}
+	}
+	r, err := devstack.StartRedis(t.Context(), opts)
+	if errors.Is(err, devstack.ErrNoRedis) {
+		t.Skip("needs a redis-server: apt-get install redis-server")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("Redis' log:\n%s", r.Logs())
+		}
+	})
+	return r
+}
+
+func openRedis(t *testing.T, url string, opts *gapfill.RedisOptions) gapfill.Store {
+	t.Helper()
+	s, err := gapfill.OpenRedis(t.Context(), url, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestRedisStore(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t, nil)
+	storetest.Run(t, storetest.Options{Shared: true, New: func(t *testing.T) storetest.Open {
+		prefix := t.Name() + ":"
+		return func(t *testing.T) gapfill.Store {
+			return openRedis(t, r.URL(), &gapfill.RedisOptions{Prefix: prefix})
+		}
+	}})
+}
