@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -67,7 +68,7 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	}
 	conf, err := redisURL(address)
 	if err != nil {
-		return nil, err
+		return nil, &redisError{"the address of Redis: " + err.Error(), err}
 	}
 	if o.Password != "" {
 		conf.Password = o.Password
@@ -76,7 +77,8 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	conf.ContextTimeoutEnabled = true
 	// A command whose answer was lost may have been done, and is not done again:
 	// a second Claim would leave the events of the first to their lease.
-	conf.MaxRetries = -1
+	conf.MaxRetries, conf.DialerRetries = -1, 1
+	conf.Dialer = quiet(redis.NewDialer(conf))
 	conf.DisableIdentity = true
 	conf.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 
@@ -90,7 +92,13 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	return s, nil
 }
 
-// redisURL checks an address. The error does not repeat it: it may hold a
+// CheckRedis checks an address for OpenRedis, without connecting.
+func CheckRedis(address string) error {
+	_, err := redisURL(address)
+	return err
+}
+
+// redisURL reads an address. The error does not repeat it: it may hold a
 // password.
 func redisURL(address string) (*redis.Options, error) {
 	u, err := url.Parse(address)
@@ -101,6 +109,30 @@ func redisURL(address string) (*redis.Options, error) {
 	}
 	return nil, errors.New("want redis://host:6379, rediss://… with TLS, or unix:///path/of/the.sock; in it a password is user:password@ before the host")
 }
+
+// quiet is a dialer that puts off the news of a failure to the connection's first
+// use: the pool writes failures of its dialer to the process's standard error.
+func quiet(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return unreached{err: err}, nil
+		}
+		return conn, nil
+	}
+}
+
+// unreached is a connection that was not made.
+type unreached struct{ err error }
+
+func (c unreached) Read([]byte) (int, error)         { return 0, c.err }
+func (c unreached) Write([]byte) (int, error)        { return 0, c.err }
+func (c unreached) Close() error                     { return nil }
+func (c unreached) LocalAddr() net.Addr              { return &net.UnixAddr{} }
+func (c unreached) RemoteAddr() net.Addr             { return &net.UnixAddr{} }
+func (c unreached) SetDeadline(time.Time) error      { return nil }
+func (c unreached) SetReadDeadline(time.Time) error  { return nil }
+func (c unreached) SetWriteDeadline(time.Time) error { return nil }
 
 // advise tells of settings with which events are lost. Not every Redis lets
 // itself be asked.
