@@ -179,6 +179,10 @@ func (s *redisStore) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	// The connection has the deadline too, and may notice first.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
 	hint := "does not answer; see that it runs and can be reached"
 	if refusal, ok := errors.AsType[redis.Error](err); ok {
 		word, _, _ := strings.Cut(refusal.Error(), " ")
