@@ -24,35 +24,38 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 // A package that is not listed may be imported by nobody. A name that ends in
 // "/..." stands for everything below it.
 var importers = map[string][]string{
-	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "examples/...", "bench"},
-	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e"},
+	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e/...", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "examples/...", "bench"},
+	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e/..."},
 	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
-	"media":               {"livekit", "mesh", "client", "rtctest", "internal/samples", "internal/stage", "internal/follow", "cmd/...", "e2e", "examples/..."},
+	"media":               {"livekit", "mesh", "client", "rtctest", "internal/samples", "internal/stage", "internal/follow", "cmd/...", "e2e/...", "examples/..."},
 	"keeper":              {"client"},
-	"livekit":             {"cmd/...", "internal/stage", "e2e", "examples/..."},
-	"mesh":                {"cmd/...", "internal/stage", "e2e"},
-	"client":              {"cmd/...", "internal/stage", "internal/follow", "e2e", "examples/..."},
-	"homeserver":          {"cmd/...", "internal/stage", "e2e", "examples/..."},
-	"archive":             {"cmd/...", "e2e", "examples/..."},
-	"rtctest":             {"e2e", "internal/pagetest"},
-	"internal/pagetest":   {"e2e"},
-	"server":              {"cmd/...", "internal/stage", "e2e"},
-	"server/auth":         {"server", "e2e"},
-	"server/sfu":          {"server", "e2e"},
-	"server/gapfill":      {"server", "server/gapfill/storetest", "e2e"},
-	"server/web":          {"server", "cmd/...", "internal/stage", "e2e"},
+	"livekit":             {"cmd/...", "internal/stage", "e2e/...", "examples/..."},
+	"mesh":                {"cmd/...", "internal/stage", "e2e/..."},
+	"client":              {"cmd/...", "internal/stage", "internal/follow", "e2e/...", "examples/..."},
+	"homeserver":          {"cmd/...", "internal/stage", "e2e/...", "examples/..."},
+	"archive":             {"cmd/...", "e2e/...", "examples/..."},
+	"rtctest":             {"e2e/...", "internal/pagetest"},
+	"internal/pagetest":   {"e2e/..."},
+	"server":              {"cmd/...", "internal/stage", "e2e/..."},
+	"server/auth":         {"server", "e2e/..."},
+	"server/auth/leave":   {"server/auth"},
+	"server/auth/jobs":    {"server", "server/auth", "server/auth/jobs/jobstest", "e2e/..."},
+	"server/auth/xmatrix": {"server/auth"},
+	"server/sfu":          {"server", "e2e/..."},
+	"server/gapfill":      {"server", "server/gapfill/storetest", "e2e/..."},
+	"server/web":          {"server", "cmd/...", "internal/stage", "e2e/..."},
 	"internal/authapi":    {"livekit", "server", "server/auth"},
 	"internal/lklog":      {"livekit", "server/sfu"},
 	"internal/past":       {"cmd/...", "server/web", "internal/stage"},
-	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e"},
+	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e/..."},
 	"internal/eventfile":  {"cmd/..."},
 	"internal/arrange":    {"cmd/..."},
 	"internal/follow":     {"cmd/...", "internal/stage"},
 	"internal/completion": {"cmd/..."},
-	"internal/devstack":   {"internal/pagetest", "internal/stage", "cmd/...", "e2e"},
-	"internal/samples":    {"rtctest", "internal/stage", "cmd/...", "e2e", "examples/..."},
-	"internal/stage":      {"cmd/...", "e2e"},
+	"internal/devstack":   {"internal/pagetest", "internal/stage", "cmd/...", "e2e/..."},
+	"internal/samples":    {"rtctest", "internal/stage", "cmd/...", "e2e/...", "examples/..."},
+	"internal/stage":      {"cmd/...", "e2e/..."},
 }
 
 // testsMayAlso lists what the tests of any package may import beyond that.
@@ -60,14 +63,14 @@ var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack",
 
 // someTestsMayAlso lists what the tests of one package may import besides: the
 // real part instead of a mock.
-var someTestsMayAlso = map[string][]string{"archive": {"homeserver"}, "server/gapfill": {"homeserver", "server/gapfill/storetest"}}
+var someTestsMayAlso = map[string][]string{"archive": {"homeserver"}, "server/gapfill": {"homeserver", "server/gapfill/storetest"}, "server/auth/jobs": {"server/auth/jobs/jobstest"}}
 
 // thirdParty says who may import a module of somebody else.
 var thirdParty = map[string][]string{
 	"github.com/livekit/livekit-server": {"server/sfu"},
 	"maunium.net/go/mautrix":            {"homeserver"},
-	"modernc.org/sqlite":                {"archive", "server/gapfill"},
-	"github.com/redis/go-redis":         {"server/gapfill"},
+	"modernc.org/sqlite":                {"archive", "server/gapfill", "server/auth/jobs"},
+	"github.com/redis/go-redis":         {"server/gapfill", "server/auth/jobs"},
 	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu"},
 	"github.com/chromedp":               {"internal/pagetest"},
 	"github.com/alecthomas/kong":        {"cmd/matrixrtc", "internal/completion"},
@@ -76,7 +79,7 @@ var thirdParty = map[string][]string{
 // pure packages: no I/O, clock, chance, goroutine or log, not even through
 // what they import.
 var (
-	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan", "internal/past"}
+	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan", "internal/past", "server/auth/leave"}
 	neverDeps  = []string{"net", "os/exec", "log", "math/rand", "crypto/rand"}
 	neverOwn   = []string{"os", "io/fs", "sync", "syscall"}
 	neverCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}

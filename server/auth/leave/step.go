@@ -1,0 +1,229 @@
+package leave
+
+import (
+	"math"
+	"time"
+)
+
+// Step tells a Job what has happened and returns what to do. Inputs that mean
+// nothing in the Job's state change nothing: late answers, and what the SFU says
+// twice. chance, in [0, 1), spreads retries.
+func (j *Job) Step(r Rules, in Input, now time.Time, chance float64) []Effect {
+	switch j.State {
+	case Waiting:
+		return j.waiting(r, in, now, chance)
+	case Connected:
+		return j.connected(r, in, now, chance)
+	case Leaving:
+		return j.leaving(r, in, now, chance)
+	}
+	return nil
+}
+
+func (j *Job) waiting(r Rules, in Input, now time.Time, chance float64) []Effect {
+	switch in := in.(type) {
+	case Due, Recovered:
+		if !now.Before(j.Deadline) {
+			return j.leave(0, now)
+		}
+		// The answer may stay away, the end of the wait may not.
+		j.At = earliest(now.Add(Lease), j.Deadline)
+		return []Effect{Look{}}
+	case Joined:
+		return j.connect(r, in.SID, now)
+	case Present:
+		return j.connect(r, in.SID, now)
+	case Absent, Unseen:
+		// So does an attempt to connect that failed: clients try again, and
+		// nobody tells them that their leave is in nobody's hands.
+		j.Tries++
+		j.At = earliest(now.Add(j.retry(chance)), j.Deadline)
+	}
+	return nil
+}
+
+func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effect {
+	switch in := in.(type) {
+	case Due:
+		return j.due(r, now)
+	case Recovered:
+		j.Check = now
+		return j.due(r, now)
+	case Joined:
+		j.SID = in.SID
+	case Left:
+		if !in.Elsewhere && j.is(in.SID) {
+			return j.leave(r.Grace, now)
+		}
+	case Aborted:
+		if in.SID != "" && in.SID == j.SID {
+			return j.leave(r.Grace, now)
+		}
+		if j.SID == "" { // it may be this one
+			j.Check = now
+			return j.due(r, now)
+		}
+	case Present:
+		j.SID = in.SID
+		j.checked(r, now)
+		if !now.Before(j.Restart) {
+			return j.restart(now)
+		}
+		j.wake()
+	case Absent:
+		return j.leave(0, now)
+	case Unseen:
+		j.checked(r, now)
+		if !now.Before(j.Restart) {
+			return j.restart(now)
+		}
+		j.wake()
+	case Done:
+		if in.Action != Restart {
+			return nil
+		}
+		j.Tries = 0
+		// By the homeserver's clock the delay began after the question.
+		if end := in.Asked.Add(j.Delay); end.After(j.Deadline) {
+			j.Deadline = end
+		}
+		j.Restart = in.Asked.Add(max(j.Delay*8/10, minRestart))
+		j.wake()
+	case Gone:
+		return j.end(Lost)
+	case Failed:
+		if in.Action != Restart {
+			return nil
+		}
+		j.Tries++
+		next := now.Add(max(j.retry(chance), in.RetryAfter))
+		// Whatever the homeserver asks for, one try is made while it can help.
+		if last := j.Deadline.Add(-j.Delay / 20); next.After(last) && now.Before(last) {
+			next = last
+		}
+		j.Restart = earliest(next, j.Deadline)
+		j.wake()
+	}
+	return nil
+}
+
+func (j *Job) leaving(r Rules, in Input, now time.Time, chance float64) []Effect {
+	switch in := in.(type) {
+	case Due:
+		if !now.Before(j.Deadline) && j.Tries > 0 {
+			return j.end(GivenUp)
+		}
+		j.Asked = true
+		j.At = now.Add(Lease)
+		return []Effect{Ask{Send}}
+	case Joined:
+		if !j.Asked { // back in time
+			return j.connect(r, in.SID, now)
+		}
+	case Present:
+		if !j.Asked && in.SID != "" && in.SID != j.SID {
+			return j.connect(r, in.SID, now)
+		}
+	case Done:
+		if in.Action == Send {
+			return j.end(Sent)
+		}
+	case Failed:
+		if in.Action != Send {
+			return nil
+		}
+		j.Tries++
+		j.At = earliest(now.Add(max(j.retry(chance), in.RetryAfter)), j.Deadline)
+	}
+	return nil
+}
+
+// due does what is due while the participant is connected.
+func (j *Job) due(r Rules, now time.Time) []Effect {
+	switch {
+	case !now.Before(j.Deadline):
+		return j.end(Late)
+	case !j.Check.IsZero() && !now.Before(j.Check),
+		!now.Before(j.Restart) && j.Tries == 0 && j.Delay >= longDelay:
+		j.At = earliest(now.Add(Lease), j.Deadline)
+		// Whoever takes over goes on with what is due, not with this question.
+		j.checked(r, now)
+		return []Effect{Look{}}
+	case !now.Before(j.Restart):
+		return j.restart(now)
+	}
+	j.wake()
+	return nil
+}
+
+// connect makes the participant one that is there.
+func (j *Job) connect(r Rules, sid string, now time.Time) []Effect {
+	// How much of the delay is over nobody knows; the first restart tells.
+	if j.State == Waiting {
+		j.Deadline = now.Add(j.Delay)
+	}
+	j.State, j.SID, j.Tries = Connected, sid, 0
+	j.checked(r, now)
+	return j.restart(now)
+}
+
+func (j *Job) restart(now time.Time) []Effect {
+	if !now.Before(j.Deadline) {
+		return j.end(Late)
+	}
+	j.Restart = now
+	j.At = earliest(now.Add(Lease), j.Deadline)
+	return []Effect{Ask{Restart}}
+}
+
+// checked sets the time of the next check.
+func (j *Job) checked(r Rules, now time.Time) {
+	j.Check = time.Time{}
+	if r.Check > 0 {
+		j.Check = now.Add(r.Check)
+	}
+}
+
+// wake sets At to what comes next while connected.
+func (j *Job) wake() {
+	j.At = earliest(j.Restart, j.Deadline)
+	if !j.Check.IsZero() {
+		j.At = earliest(j.At, j.Check)
+	}
+}
+
+// leave begins to send the leave, after a time of grace.
+func (j *Job) leave(grace time.Duration, now time.Time) []Effect {
+	left := min(max(j.Deadline.Sub(now), MinSend+grace), MaxSend)
+	j.State, j.Tries, j.Asked, j.Deadline = Leaving, 0, false, now.Add(left)
+	j.Restart, j.Check = time.Time{}, time.Time{}
+	if grace > 0 {
+		j.At = now.Add(grace)
+		return nil
+	}
+	j.Asked = true
+	j.At = now.Add(Lease)
+	return []Effect{Ask{Send}}
+}
+
+func (j *Job) end(why End) []Effect {
+	j.State = Ended
+	return []Effect{Forget{why}}
+}
+
+// is reports whether a connection is the one that is known.
+func (j *Job) is(sid string) bool { return sid == "" || j.SID == "" || sid == j.SID }
+
+// retry is how long to wait after Tries failures: a second and half as much more
+// each time, up to a minute, spread by half to both sides.
+func (j *Job) retry(chance float64) time.Duration {
+	d := math.Min(float64(firstRetry)*math.Pow(1.5, float64(max(j.Tries-1, 0))), float64(maxRetry))
+	return time.Duration(d * (0.5 + chance))
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,292 @@
+package leave
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var start = time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
+
+func newJob(t *testing.T, delay time.Duration) *Job {
+	t.Helper()
+	j, err := New(Job{
+		Room: "room", Identity: "ann", ID: "1", Server: "one.example", User: "@ann:one.example",
+		DelayID: "d1", Delay: delay,
+	}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// say writes effects as a reader wants them.
+func say(effects []Effect) string {
+	var out []string
+	for _, e := range effects {
+		switch e := e.(type) {
+		case Look:
+			out = append(out, "look")
+		case Ask:
+			out = append(out, string(e.Action))
+		case Forget:
+			out = append(out, "end "+string(e.Why))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// step is one line of a story: when, what happens, and what comes of it.
+type step struct {
+	at    time.Duration // after start
+	in    Input
+	want  string // effects
+	state State
+	next  time.Duration // At after start; 0 is not looked at
+}
+
+func TestStories(t *testing.T) {
+	t.Parallel()
+	const h, m, s = time.Hour, time.Minute, time.Second
+	done := func(a Action, at time.Duration) Done { return Done{a, start.Add(at)} }
+	for name, c := range map[string]struct {
+		delay time.Duration
+		rules Rules
+		steps []step
+	}{
+		"seen by the first look, restarted at four fifths, left": {h, Rules{}, []step{
+			{0, Due{}, "look", Waiting, 15 * s},
+			{s, Present{"A"}, "restart", Connected, 16 * s},
+			{s, done(Restart, s), "", Connected, 48*m + s},
+			{48*m + s, Due{}, "look", Connected, 48*m + 16*s},
+			{48*m + s, Present{"A"}, "restart", Connected, 0},
+			{48*m + 2*s, done(Restart, 48*m+s), "", Connected, 96*m + s},
+			{50 * m, Left{SID: "A"}, "send", Leaving, 50*m + 15*s},
+			{50 * m, done(Send, 50*m), "end sent", Ended, 0},
+			{51 * m, Left{SID: "A"}, "", Ended, 0},
+		}},
+		"a short delay is restarted without a look": {8 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 8 * s},
+			{0, done(Restart, 0), "", Connected, 6400 * time.Millisecond},
+			{6400 * time.Millisecond, Due{}, "restart", Connected, 8 * s},
+		}},
+		"looks come less and less often, and end": {20 * s, Rules{}, []step{
+			{0, Due{}, "look", Waiting, 15 * s},
+			{0, Absent{}, "", Waiting, s},
+			{s, Due{}, "look", Waiting, 16 * s},
+			{s, Unseen{}, "", Waiting, 2500 * time.Millisecond},
+			{20 * s, Due{}, "send", Leaving, 35 * s},
+			{20 * s, Failed{Send, 0}, "", Leaving, 21 * s},
+			{21 * s, Due{}, "end given_up", Ended, 0},
+		}},
+		"nobody is waited for longer than an hour": {5 * h, Rules{}, []step{
+			{59 * m, Due{}, "look", Waiting, 59*m + 15*s},
+			{59*m + 50*s, Due{}, "look", Waiting, h},
+			{h, Due{}, "send", Leaving, h + 15*s},
+		}},
+		"a failed attempt is not the last": {h, Rules{}, []step{
+			{s, Aborted{"A"}, "", Waiting, 0},
+			{2 * s, Left{SID: "A"}, "", Waiting, 0},
+			{3 * s, Joined{"B"}, "restart", Connected, 0},
+		}},
+		"what an older connection does means nothing": {h, Rules{}, []step{
+			{0, Joined{"B"}, "restart", Connected, 0},
+			{s, Left{SID: "A"}, "", Connected, 0},
+			{s, Aborted{"A"}, "", Connected, 0},
+			{2 * s, Left{SID: "B", Elsewhere: true}, "", Connected, 0},
+			{3 * s, Joined{"C"}, "", Connected, 0},
+			{4 * s, Left{SID: "B"}, "", Connected, 0},
+			{5 * s, Aborted{"C"}, "send", Leaving, 0},
+		}},
+		"an unknown connection that was aborted is looked for": {h, Rules{}, []step{
+			{0, Present{}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 0},
+			{s, Aborted{"A"}, "look", Connected, 0},
+			{s, Absent{}, "send", Leaving, 0},
+		}},
+		"an unknown connection has left": {h, Rules{}, []step{
+			{0, Present{}, "restart", Connected, 0},
+			{s, Left{SID: "A"}, "send", Leaving, 0},
+		}},
+		"back within the time of grace": {h, Rules{Grace: 2 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 0},
+			{5 * m, Left{SID: "A"}, "", Leaving, 5*m + 2*s},
+			{5*m + s, Joined{"B"}, "restart", Connected, 5*m + 16*s},
+		}},
+		"back too late": {h, Rules{Grace: 2 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{m, Left{SID: "A"}, "", Leaving, m + 2*s},
+			{m + 2*s, Due{}, "send", Leaving, m + 17*s},
+			{m + 3*s, Joined{"B"}, "", Leaving, 0},
+			{m + 3*s, done(Restart, 0), "", Leaving, 0},
+			{m + 3*s, done(Send, m), "end sent", Ended, 0},
+		}},
+		"the check finds nobody": {h, Rules{Check: 30 * s, Grace: 2 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 30 * s},
+			{30 * s, Due{}, "look", Connected, 45 * s},
+			{30 * s, Unseen{}, "", Connected, 60 * s},
+			{60 * s, Due{}, "look", Connected, 0},
+			{60 * s, Present{"A"}, "", Connected, 90 * s},
+			{90 * s, Due{}, "look", Connected, 0},
+			{90 * s, Absent{}, "send", Leaving, 0},
+		}},
+		"nobody can tell, so it is restarted": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{48 * m, Due{}, "look", Connected, 0},
+			{48 * m, Unseen{}, "restart", Connected, 0},
+		}},
+		"the homeserver does not know the leave": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, Gone{}, "end lost", Ended, 0},
+		}},
+		"restarts fail until it is too late": {10 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, Failed{Restart, 0}, "", Connected, s},
+			{s, Due{}, "restart", Connected, 0},
+			{s, Failed{Restart, 0}, "", Connected, 2500 * time.Millisecond},
+			{2500 * time.Millisecond, Due{}, "restart", Connected, 0},
+			{3 * s, Failed{Restart, h}, "", Connected, 9500 * time.Millisecond},
+			{9500 * time.Millisecond, Due{}, "restart", Connected, 10 * s},
+			{9600 * time.Millisecond, Failed{Restart, 0}, "", Connected, 10 * s},
+			{10 * s, Due{}, "end late", Ended, 0},
+		}},
+		"an answer that never came is asked for again": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 15 * s},
+			{15 * s, Due{}, "look", Connected, 30 * s},
+			{30 * s, Due{}, "look", Connected, 45 * s},
+			{30 * s, Present{"A"}, "restart", Connected, 45 * s},
+		}},
+		"the time of a restart counts from its question": {10 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{4 * s, done(Restart, 0), "", Connected, 8 * s},
+		}},
+		"sending waits as long as it is told": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{m, Left{SID: "A"}, "send", Leaving, 0},
+			{m, Failed{Send, 10 * m}, "", Leaving, 11 * m},
+			{11 * m, Due{}, "send", Leaving, 11*m + 15*s},
+			{11 * m, Failed{Send, h}, "", Leaving, h},
+			{h, Due{}, "end given_up", Ended, 0},
+		}},
+		"after a break the SFU is asked first": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{5 * m, Recovered{}, "look", Connected, 5*m + 15*s},
+			{5 * m, Present{"A"}, "", Connected, 48 * m},
+			{6 * m, Recovered{}, "look", Connected, 0},
+			{6 * m, Absent{}, "send", Leaving, 0},
+			{7 * m, Recovered{}, "", Leaving, 0},
+		}},
+		"after too long a break": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{2 * h, Recovered{}, "end late", Ended, 0},
+		}},
+		"a delay of nearly nothing does not keep anybody busy": {time.Millisecond, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, time.Millisecond},
+			{time.Millisecond, Due{}, "end late", Ended, 0},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := newJob(t, c.delay)
+			for i, st := range c.steps {
+				got := say(j.Step(c.rules, st.in, start.Add(st.at), 0.5))
+				where := fmt.Sprintf("step %d, %T at %v", i, st.in, st.at)
+				if got != st.want || j.State != st.state {
+					t.Fatalf("%s: %q and %s, want %q and %s", where, got, j.State, st.want, st.state)
+				}
+				if at := j.At.Sub(start); st.next != 0 && at != st.next {
+					t.Fatalf("%s: next at %v, want %v", where, at, st.next)
+				}
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	good := Job{Room: "r", Identity: "i", ID: "1", Server: "s", DelayID: "d", Delay: time.Second}
+	for name, spoil := range map[string]func(*Job){
+		"no room": func(j *Job) { j.Room = "" }, "no identity": func(j *Job) { j.Identity = "" }, "no id": func(j *Job) { j.ID = "" },
+		"no server": func(j *Job) { j.Server = "" }, "no delay id": func(j *Job) { j.DelayID = "" }, "dots": func(j *Job) { j.DelayID = ".." },
+		"no delay": func(j *Job) { j.Delay = 0 }, "negative": func(j *Job) { j.Delay = -1 }, "too long": func(j *Job) { j.Delay = MaxDelay + 1 },
+	} {
+		j := good
+		spoil(&j)
+		if got, err := New(j, start); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if _, err := New(good, start); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever happens in whatever order: a job that is not over has a time at which
+// something is done about it, that time is not beyond the deadline by more than a
+// lease, at most one thing is asked at a time, and once asked to send it never
+// restarts.
+func TestAnyOrder(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3000) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		j := newJob(t, []time.Duration{time.Second, 18 * time.Second, time.Hour, 50 * time.Hour}[rnd.IntN(4)])
+		r := Rules{Check: time.Duration(rnd.IntN(2)) * 20 * time.Second, Grace: time.Duration(rnd.IntN(2)) * time.Second}
+		now, sent := start, false
+		for range 60 {
+			sid := string(rune('A' + rnd.IntN(2)))
+			now = now.Add(time.Duration(rnd.Int64N(int64(j.Delay / 3))))
+			if rnd.IntN(3) == 0 && j.At.After(now) {
+				now = j.At
+			}
+			in := []Input{Due{}, Due{}, Joined{sid}, Left{SID: sid}, Left{SID: sid, Elsewhere: true}, Aborted{sid}, Present{sid}, Absent{}, Unseen{},
+				Done{Restart, now}, Done{Send, now}, Gone{}, Failed{Restart, 0}, Failed{Send, time.Second}, Recovered{}}[rnd.IntN(15)]
+			before := *j
+			effects := j.Step(r, in, now, rnd.Float64())
+			where := fmt.Sprintf("seed %d, %T", seed, in)
+			if len(effects) > 1 {
+				t.Fatalf("%s: %s", where, say(effects))
+			}
+			if say(effects) == "restart" && sent {
+				t.Fatalf("%s: restarted after it was sent", where)
+			}
+			sent = sent || say(effects) == "send"
+			if j.State == Ended {
+				break
+			}
+			if len(effects) > 0 && !j.At.After(now) {
+				t.Fatalf("%s: asked, and At is not ahead: %v", where, j.At.Sub(now))
+			}
+			if limit := j.Deadline.Add(Lease); j.At.After(limit) && j.At.After(now.Add(Lease)) {
+				t.Fatalf("%s: At %v, limit %v", where, j.At.Sub(start), limit.Sub(start))
+			}
+			if before.State == Leaving && before.Asked && j.State != Leaving {
+				t.Fatalf("%s: back from %+v", where, before)
+			}
+		}
+	}
+}
+
+func TestRetriesGrow(t *testing.T) {
+	t.Parallel()
+	var got []time.Duration
+	for _, tries := range []int{0, 1, 2, 3, 20, 4000} {
+		got = append(got, (&Job{Tries: tries}).retry(0.5).Round(time.Millisecond))
+	}
+	want := []time.Duration{time.Second, time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, time.Minute, time.Minute}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	j := &Job{Tries: 1}
+	if lo, hi := j.retry(0), j.retry(0.999); lo != 500*time.Millisecond || hi < 1490*time.Millisecond || hi > 1500*time.Millisecond {
+		t.Errorf("spread over %v to %v", lo, hi)
+	}
+}
