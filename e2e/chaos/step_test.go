@@ -1,0 +1,238 @@
+//go:build linux
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scenario says what happens and what must be true of it. It is a value: what
+// the steps work on is the run.
+type scenario struct {
+	name  string
+	says  string // in a sentence
+	steps []step
+
+	// wait is the delay of the switch, expires and refresh are those of the
+	// memberships; zero: shortDelay, and the defaults of package client.
+	wait, expires, refresh time.Duration
+	noMedia                bool
+	// alone: it disturbs the whole stack, so that no other runs beside it.
+	alone bool
+	// telling is the homeserver on which it runs in the short mode, in the dialect
+	// beside it.
+	telling serverKind
+	dialect dialectName
+	// only names the homeservers on which it makes sense; nil: all.
+	only []serverKind
+}
+
+const (
+	// shortDelay is the delay of the switch in most scenarios, much shorter than
+	// anybody's default: so that there is something to see in a short time.
+	shortDelay = 8 * time.Second
+	// promptly is how much later than the delay a dead member may be gone.
+	promptly = 5 * time.Second
+	// soon is how long everybody may take to agree on what nothing hinders.
+	soon = 20 * time.Second
+	// silence is the longest gap in media that nothing disturbs. A busy machine
+	// makes gaps, too.
+	silence = 3 * time.Second
+)
+
+func (s *scenario) delay() time.Duration {
+	if s.wait == 0 {
+		return shortDelay
+	}
+	return s.wait
+}
+
+// step is one step of a scenario. A step that fails ends the run.
+type step struct {
+	say string
+	do  func(*run) error
+}
+
+// until waits until cond says yes.
+func (r *run) until(within time.Duration, what string, cond func() (bool, string)) error {
+	ctx, cancel := context.WithTimeout(r.ctx, within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, saw := cond()
+		if ok {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not within %v; seen last: %s", what, within, saw)
+		}
+	}
+}
+
+// joins has participants join, one after the other.
+func joins(who ...string) step {
+	return step{strings.Join(who, ", ") + " join", func(r *run) error {
+		for _, name := range who {
+			a := r.actors[name]
+			if a.process() == nil {
+				if err := a.start(r.ctx); err != nil {
+					return err
+				}
+			}
+			if err := a.process().do(r.ctx, "join", nil, nil); err != nil {
+				return err
+			}
+			r.expected[name] = true
+			r.joins[name]++
+			r.checkArmed(a)
+		}
+		return nil
+	}}
+}
+
+// agree waits until everybody who looks sees those who should be in.
+func agree(within time.Duration) step {
+	return step{"everybody agrees on who is in", func(r *run) error {
+		began := time.Now()
+		want := r.wanted()
+		err := r.until(within, "everybody sees "+list(want), func() (bool, string) {
+			for _, w := range r.allWitnesses() {
+				if w.looks() && !slices.Equal(w.now(), want) {
+					return false, w.name + " sees " + list(w.now())
+				}
+			}
+			return true, ""
+		})
+		r.judge("converges", err, "all see "+list(want)+" after %.1f s", time.Since(began).Seconds())
+		return err
+	}}
+}
+
+// calm begins a time in which nobody may see anybody else than those who are in.
+func calm() step {
+	return step{"from here on nobody may see another count", func(r *run) error {
+		r.calm = time.Now()
+		return nil
+	}}
+}
+
+// calmEnds ends it.
+func calmEnds() step {
+	return step{"nobody has seen another count", func(r *run) error { return r.checkCalm() }}
+}
+
+// hears begins a time in which media from alice must not be silent for long.
+func hears(who ...string) step {
+	return step{strings.Join(who, ", ") + " hear alice", func(r *run) error {
+		for _, name := range who {
+			if err := r.hearsNow(name, soon); err != nil {
+				return err
+			}
+			r.hearing = append(r.hearing, hearing{name, time.Now()})
+		}
+		return nil
+	}}
+}
+
+// heardAll ends it.
+func heardAll() step {
+	return step{"alice was heard all the time", func(r *run) error { return r.checkHearing() }}
+}
+
+// hearAgain waits until media from alice arrives again.
+func hearAgain(within time.Duration, who ...string) step {
+	return step{strings.Join(who, ", ") + " hear alice again", func(r *run) error {
+		began := time.Now()
+		var errs []error
+		for _, name := range who {
+			errs = append(errs, r.hearsNow(name, within))
+		}
+		err := errors.Join(errs...)
+		r.judge("media back", err, "after %.1f s", time.Since(began).Seconds())
+		return err
+	}}
+}
+
+// pass lets time pass: the length of a fault, or of a look at what comes after.
+func pass(d time.Duration) step {
+	return step{fmt.Sprintf("%v pass", d), func(r *run) error { return r.pass(d) }}
+}
+
+func (r *run) pass(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+}
+
+// kills kills a participant's process, and does not wait for what comes of it.
+func kills(name string) step {
+	return step{"kill -9 " + name, func(r *run) error {
+		r.actors[name].kill()
+		return nil
+	}}
+}
+
+// gone waits until a killed participant is gone for everybody, which must be
+// within the delay and a little.
+func gone(name string) step {
+	return step{name + " is gone for everybody", func(r *run) error {
+		delete(r.expected, name)
+		a := r.actors[name]
+		a.mu.Lock()
+		killed := a.killed
+		a.mu.Unlock()
+		return r.checkGone(name, killed)
+	}}
+}
+
+// leave has participants leave.
+func leave(who ...string) step {
+	return step{strings.Join(who, ", ") + " leave", func(r *run) error {
+		for _, name := range who {
+			if err := r.actors[name].process().do(r.ctx, "leave", nil, nil); err != nil {
+				return err
+			}
+			delete(r.expected, name)
+		}
+		return nil
+	}}
+}
+
+// cut loses all packets between a participant and the homeserver; media is not
+// touched.
+func cut(name string) step {
+	return step{name + " is cut off from the homeserver", func(r *run) error {
+		return r.stack.wire.lose(r.ctx, r.fault("cut "+name), r.actors[name].host, r.stack.wire.hosts[""], 100)
+	}}
+}
+
+// fault names a fault of this run.
+func (r *run) fault(what string) string { return fmt.Sprintf("%s of %s", what, r.room) }
+
+// mend ends a fault.
+func mend(what string) step {
+	return step{"no more: " + what, func(r *run) error { return r.stack.wire.mend(r.ctx, r.fault(what)) }}
+}
+
+// is waits until a participant says that its membership stands like that.
+func is(name string, within time.Duration, states ...string) step {
+	return step{name + " says that it is " + strings.Join(states, " or "), func(r *run) error {
+		return r.until(within, name+" is "+strings.Join(states, " or "), func() (bool, string) {
+			state, err := r.actors[name].state()
+			return slices.Contains(states, state), state + " " + err
+		})
+	}}
+}
