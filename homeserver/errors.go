@@ -59,6 +59,9 @@ var (
 	ErrDelayGone error = &sentinel{"no such delayed event, or not any more", true}
 	// ErrSentAtOnce: the homeserver sent an event that it should have held back.
 	ErrSentAtOnce error = &sentinel{"the homeserver sent the event at once instead of holding it back", true}
+	// ErrMissed: not all that happened while there was no contact could be told;
+	// from here on all is right again.
+	ErrMissed error = &sentinel{"some of what happened meanwhile could not be told", false}
 	// ErrNoCredentials: the store holds no login.
 	ErrNoCredentials error = &sentinel{"not logged in", true}
 	// ErrRateLimited: too many requests; see RateLimitError.

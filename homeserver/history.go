@@ -67,6 +67,24 @@ func (c *Client) History(ctx context.Context, room matrixrtc.RoomID, from string
 	if from != "" {
 		query.Set("from", from)
 	}
+	events, next, err = c.messages(ctx, room, query, c.patiently)
+	if err != nil {
+		return nil, "", c.membership(ctx, room, err)
+	}
+	if next == from && len(events) == 0 {
+		next = "" // it would be asked for ever
+	}
+	if from == "" && next == "" && len(events) == 0 {
+		// Dendrite shows strangers an empty past instead of refusing.
+		if joined, err := c.JoinedRooms(ctx); err == nil && !slices.Contains(joined, room) {
+			return nil, "", c.notJoined(room)
+		}
+	}
+	return events, next, nil
+}
+
+// messages reads one page of /messages. do makes the request.
+func (c *Client) messages(ctx context.Context, room matrixrtc.RoomID, query url.Values, do func(context.Context, request) error) (events []matrixrtc.Event, next string, err error) {
 	var page historyPage
 	now := time.Now()
 	take := func(raw json.RawMessage) {
@@ -83,17 +101,8 @@ func (c *Client) History(ctx context.Context, room matrixrtc.RoomID, from string
 			events, page = events[:0], historyPage{}
 			return nil, page.read(json.NewDecoder(&boundedReader{r: resp.Body, left: limit}), take)
 		}}
-	if err := c.patiently(ctx, r); err != nil {
-		return nil, "", c.membership(ctx, room, err)
-	}
-	if page.End == from && len(events) == 0 {
-		page.End = "" // it would be asked for ever
-	}
-	if from == "" && page.End == "" && len(events) == 0 {
-		// Dendrite shows strangers an empty past instead of refusing.
-		if joined, err := c.JoinedRooms(ctx); err == nil && !slices.Contains(joined, room) {
-			return nil, "", c.notJoined(room)
-		}
+	if err := do(ctx, r); err != nil {
+		return nil, "", err
 	}
 	return events, page.End, nil
 }

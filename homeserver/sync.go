@@ -32,23 +32,33 @@ const (
 // Sync yields what happens in the joined rooms until ctx ends or the loop is
 // left.
 //
-// The first answer gives a batch with Complete for every joined room; a room
-// that is joined later, or of whose events the homeserver left some out
-// (a limited timeline), gives one whenever its state has been read. After the
-// batches of each answer comes the zero Batch. In every batch the m.room.member
-// event of a sender stands before that sender's first membership.
+// The first answer gives a batch with Complete for every joined room, and a room
+// that is joined later gives one when its state has been read. So does a room
+// of whose events the homeserver left some out (a limited timeline): those are
+// read again first, up to a bound, and delivered. After the batches of each
+// answer comes a Batch without a room, whose Position stands for all before it.
+// In every batch the m.room.member event of a sender stands before that sender's
+// first membership.
+//
+// With such a Position in from, Sync goes on there, if it is one of this login,
+// for the rooms in have: those that the caller holds as they were then. All
+// other joined rooms come Complete, and those in have that are no longer joined
+// with Left (docs/protocol.md R-SYNC-1 to R-SYNC-4). A Position that the
+// homeserver refuses counts as "".
 //
 // An element with an error is a note: *Outage when contact is lost, after which
 // Sync tries again with waits of 1 s doubled up to 30 s, or of what the
 // homeserver asks for; *RoomError when part of a room's answer could not be
-// used. An error that wraps ErrUnauthorized is the last element. When ctx ends,
-// the sequence ends without an error.
+// used; ErrMissed when not all that happened could be told. An error that wraps
+// ErrUnauthorized is the last element. When ctx ends, the sequence ends without
+// an error.
 //
 // Batches are built in the goroutine that ranges over the sequence, and the
 // next request is made when the last batch has been taken.
 func (c *Client) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		s := &syncer{c: c, known: map[matrixrtc.RoomID]*syncRoom{}, yield: yield}
+		s.resume(from, have)
 		for ctx.Err() == nil && s.step(ctx) {
 		}
 	}
@@ -58,8 +68,11 @@ func (c *Client) Sync(ctx context.Context, from string, have []matrixrtc.RoomID)
 type syncer struct {
 	c     *Client
 	yield func(matrixrtc.Batch, error) bool
-	since string // "": the next answer is the first
+	since string    // "": the next answer is the first
+	stood time.Time // when since came; zero: nothing was told yet
 	known map[matrixrtc.RoomID]*syncRoom
+	// census: which rooms are joined has yet to be compared with known.
+	census bool
 
 	down  bool          // contact is lost
 	retry time.Duration // the last wait
@@ -93,7 +106,6 @@ func (s *syncer) step(ctx context.Context) bool {
 		return false
 	}
 	empty := len(body.Rooms.Join)+len(body.Rooms.Leave) == 0
-	s.since = body.NextBatch
 	if empty && hold > 0 && time.Since(began) < emptyPause {
 		return sleep(ctx, emptyPause)
 	}
@@ -150,8 +162,10 @@ func (s *syncer) failed(ctx context.Context, err error) bool {
 	if ae := (*AnswerError)(nil); errors.As(err, &ae) && ae.Status == http.StatusBadRequest && s.since != "" {
 		// The homeserver does not know our place in its stream any more: begin
 		// anew, with complete batches.
-		s.c.log.WarnContext(ctx, "the homeserver refuses to go on from where we are, starting over", "error", err)
 		s.since = ""
+		err := fmt.Errorf("%w: the homeserver refuses to go on from where we were, starting over: %w", ErrMissed, err)
+		s.c.log.WarnContext(ctx, "sync", "error", err)
+		return s.yield(matrixrtc.Batch{}, err)
 	}
 	s.c.forgetOffer()
 	s.retry = min(max(2*s.retry, firstRetry), lastRetry)
@@ -194,12 +208,20 @@ func (s *syncer) deliver(ctx context.Context, body *syncBody) error {
 		}
 	}
 	gone := slices.Sorted(maps.Keys(body.Rooms.Leave))
-	if first { // not the first of all: rooms left while we could not go on
+	switch {
+	case first: // not the first of all: rooms left while we could not go on
 		for room := range s.known {
 			if _, ok := body.Rooms.Join[room]; !ok {
 				gone = append(gone, room)
 			}
 		}
+		s.census = false
+	case s.census:
+		more, err := s.count(ctx, body)
+		if err != nil {
+			return err
+		}
+		gone = append(gone, more...)
 	}
 	for _, room := range gone {
 		if s.known[room] == nil {
@@ -213,11 +235,41 @@ func (s *syncer) deliver(ctx context.Context, body *syncBody) error {
 		}
 	}
 	for _, room := range slices.Sorted(maps.Keys(s.known)) {
-		if r := s.known[room]; r.stale {
+		if r := s.known[room]; r.stale || r.gap {
 			if err := s.refresh(ctx, room, r); err != nil {
 				return err
 			}
 		}
 	}
-	return s.emit(matrixrtc.Batch{}, nil)
+	s.since, s.stood = body.NextBatch, time.Now()
+	return s.emit(matrixrtc.Batch{Position: s.position()}, nil)
+}
+
+// count compares the rooms that are joined with those that were when the
+// position was made that we go on from: a room that was left and forgotten, or
+// joined between two processes of which the first had not told it, may appear in
+// no answer.
+func (s *syncer) count(ctx context.Context, body *syncBody) (gone []matrixrtc.RoomID, err error) {
+	rooms, err := s.c.JoinedRooms(ctx)
+	switch {
+	case ctx.Err() != nil, errors.Is(err, ErrUnauthorized):
+		return nil, err
+	case err != nil:
+		s.c.log.WarnContext(ctx, "which rooms are joined could not be asked, trying again", "error", err)
+		return nil, nil
+	}
+	s.census = false
+	joined := make(map[matrixrtc.RoomID]bool, len(rooms))
+	for _, room := range rooms {
+		joined[room] = true
+		if _, left := body.Rooms.Leave[room]; !left && s.known[room] == nil {
+			s.known[room] = &syncRoom{stale: true}
+		}
+	}
+	for _, room := range slices.Sorted(maps.Keys(s.known)) {
+		if _, told := body.Rooms.Join[room]; !joined[room] && !told {
+			gone = append(gone, room)
+		}
+	}
+	return gone, nil
 }

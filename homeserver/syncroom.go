@@ -20,9 +20,12 @@ const maxHeld = 1000
 type syncRoom struct {
 	// stale: the state has to be read before anything else may be delivered.
 	stale bool
-	noted bool              // that this failed has been said
-	held  []matrixrtc.Event // what a stale room brought besides state
+	fresh bool              // nothing has been told of the room
+	noted bool              // that reading has failed has been said
+	held  []matrixrtc.Event // what a stale room brought; of a fresh one besides state
 	stuck []matrixrtc.Event // and in its sticky section
+
+	missed
 
 	// read holds what /state gave for each key, until /sync has caught up: an
 	// older event for such a key must not undo it.
@@ -43,6 +46,8 @@ type roomBody struct {
 	Timeline struct {
 		Events  []json.RawMessage `json:"events"`
 		Limited bool              `json:"limited"`
+		// PrevBatch is where the events before these can be read.
+		PrevBatch string `json:"prev_batch"`
 	} `json:"timeline"`
 	// MSC4222: the state after the timeline, in place of State.
 	After         *eventList `json:"state_after"`
@@ -80,11 +85,12 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 	body := readRoom(raw)
 	r, fresh := s.known[room], false
 	if r == nil {
-		r, fresh = &syncRoom{}, true
+		r, fresh = &syncRoom{fresh: true}, true
 		s.known[room] = r
 	}
-	if body.err != nil {
-		r.stale = true // whatever it was, the state will show it
+	if body.err != nil { // whatever it was, the state will show it
+		r.stall(s.since)
+		r.miss("")
 		return s.note(room, body.err)
 	}
 	now := time.Now()
@@ -116,11 +122,18 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 	}
 	switch {
 	case first:
-		*r = syncRoom{}
+		*r = syncRoom{fresh: fresh}
 		s.c.members.forget(room)
 		complete(&batch)
-	case fresh || body.Timeline.Limited:
-		r.stale = true
+		if body.Timeline.Limited && !fresh && !s.stood.IsZero() {
+			r.after = s.stood
+			r.miss(body.Timeline.PrevBatch)
+		}
+	case fresh || s.c.rejoined(&batch):
+		r.stall("") // what happened without us is not ours to see
+	case body.Timeline.Limited:
+		r.stall(s.since)
+		r.miss(body.Timeline.PrevBatch)
 	}
 	if r.stale {
 		r.hold(&batch)
@@ -131,9 +144,13 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 		if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
 			return err
 		}
-		r.stale = true
+		r.stall(s.since)
 		r.hold(&batch)
 		return nil
+	}
+	r.fresh = false
+	if n := len(body.Timeline.Events); n > 0 && len(batch.Events) > 0 {
+		r.last = batch.Events[len(batch.Events)-1].ID
 	}
 	if len(batch.State)+len(batch.Events)+len(batch.Sticky) == 0 && !batch.Complete {
 		return nil // a change of what does not matter here
@@ -141,51 +158,21 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 	return s.emit(batch, nil)
 }
 
-// hold keeps what reading the state later will not bring back.
-func (r *syncRoom) hold(b *matrixrtc.Batch) {
-	for _, e := range b.Events {
-		if !e.IsState() {
-			r.held = append(r.held, e)
-		}
-	}
-	r.stuck = append(r.stuck, b.Sticky...)
-	r.held = r.held[max(0, len(r.held)-maxHeld):]
-	r.stuck = r.stuck[max(0, len(r.stuck)-maxHeld):]
+// rejoined reports whether we left the room and joined it again.
+func (c *Client) rejoined(b *matrixrtc.Batch) bool {
+	self, _ := c.Self()
+	return slices.ContainsFunc(b.Events, func(e matrixrtc.Event) bool {
+		return e.Type == matrixrtc.TypeRoomMember && e.IsState() && *e.StateKey == string(self) &&
+			membershipOf(e.Content) == "join" && membershipOf(e.PrevContent) != "join"
+	})
 }
 
-// refresh reads the state of a stale room and delivers it. What goes wrong is
-// noted once, and tried again with the next answer.
-func (s *syncer) refresh(ctx context.Context, room matrixrtc.RoomID, r *syncRoom) error {
-	batch, bad, err := s.c.readState(ctx, room)
-	switch {
-	case ctx.Err() != nil, errors.Is(err, ErrUnauthorized):
-		return err
-	case errors.Is(err, ErrNotJoined): // left in the meantime: an answer to come will say so
-		return nil
-	case err != nil && r.noted:
-		return nil
-	case err != nil:
-		r.noted = true
-		return s.note(room, fmt.Errorf("its state could not be read, trying again: %w", err))
+func membershipOf(content json.RawMessage) string {
+	var c struct {
+		Membership string `json:"membership"`
 	}
-	for _, err := range bad {
-		if err := s.note(room, err); err != nil {
-			return err
-		}
-	}
-	batch.Events, batch.Sticky = r.held, r.stuck
-	*r = syncRoom{read: make(map[stateKey]matrixrtc.EventID, len(batch.State))}
-	for i := range batch.State {
-		r.read[keyOf(&batch.State[i])] = batch.State[i].ID
-	}
-	if err := s.introduce(ctx, &batch); err != nil {
-		if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
-			return err
-		}
-		r.stale, r.held, r.stuck = true, batch.Events, batch.Sticky
-		return nil
-	}
-	return s.emit(batch, nil)
+	_ = json.Unmarshal(content, &c) // garbage is no membership
+	return c.Membership
 }
 
 // complete makes one of the first batches: the timeline's state is folded into
@@ -207,36 +194,6 @@ func complete(b *matrixrtc.Batch) {
 		state = append(state, e)
 	}
 	b.State, b.Events = state, rest
-}
-
-// catchUp drops state events that are older than what /state gave: those for
-// whose key the event it gave comes later in the same batch.
-func (r *syncRoom) catchUp(b *matrixrtc.Batch) {
-	if len(r.read) == 0 {
-		return
-	}
-	var kept []matrixrtc.Event
-	later := map[stateKey]bool{} // the event that /state gave comes later
-	for i := len(b.Events) - 1; i >= 0; i-- {
-		e := b.Events[i]
-		if e.IsState() {
-			k := keyOf(&e)
-			if later[k] {
-				continue
-			}
-			if id, ok := r.read[k]; ok {
-				later[k] = id == e.ID
-			}
-		}
-		kept = append(kept, e)
-	}
-	slices.Reverse(kept)
-	b.Events = kept
-	for i := range kept {
-		if kept[i].IsState() {
-			delete(r.read, keyOf(&kept[i]))
-		}
-	}
 }
 
 // introduce puts the m.room.member events of senders of whom the receiver has

@@ -26,6 +26,7 @@ type Homeserver struct {
 	offers []matrixrtc.Transport
 
 	delayed []*delayed // held back
+	epoch   int        // of the positions of Sync
 }
 
 type faults struct {
@@ -36,6 +37,7 @@ type faults struct {
 	limit     time.Duration
 	loggedOut map[matrixrtc.DeviceID]bool
 	skew      time.Duration
+	timeline  int // how many events an answer has of a room, zero: all
 
 	delays        time.Duration // how long events may be held back, zero: not at all
 	cancels       bool
@@ -136,6 +138,18 @@ func (h *Homeserver) LogOut(device matrixrtc.DeviceID) {
 // Skew sets how far the server's clock is ahead of ours.
 func (h *Homeserver) Skew(d time.Duration) { h.fault(func(f *faults) { f.skew = d }) }
 
+// Limit bounds how many events of a room the server tells one by one at once:
+// of a room with more, it tells who is there in the end. Zero ends that.
+func (h *Homeserver) Limit(events int) { h.fault(func(f *faults) { f.timeline = events }) }
+
+// ForgetPositions has the server refuse to go on from any Position that it has
+// given.
+func (h *Homeserver) ForgetPositions() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch++
+}
+
 // Forbid refuses events of a type in a room, from everybody but these.
 func (h *Homeserver) Forbid(room matrixrtc.RoomID, typ string, but ...matrixrtc.UserID) {
 	h.mu.Lock()
@@ -203,8 +217,20 @@ func (h *Homeserver) add(r *hsRoom, make func(*Events) matrixrtc.Event) matrixrt
 		r.state[k] = len(r.log)
 	}
 	r.log = append(r.log, e)
+	if e.Type == matrixrtc.TypeRoomRedaction {
+		r.redact(e.Redacts)
+	}
 	h.wake()
 	return e.ID
+}
+
+// redact takes an event's content away, and that it is sticky.
+func (r *hsRoom) redact(target matrixrtc.EventID) {
+	for i := range r.log {
+		if e := &r.log[i]; e.ID == target {
+			e.Content, e.Redacted, e.Sticky = json.RawMessage("{}"), true, 0
+		}
+	}
 }
 
 func (r *hsRoom) joined(user matrixrtc.UserID) bool {

@@ -2,6 +2,7 @@ package rtctest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -68,10 +69,38 @@ func (h *Homeserver) accept(d *Device, room matrixrtc.RoomID, out matrixrtc.Outg
 	return h.add(r, func(b *Events) matrixrtc.Event { return b.Of(d.user, out) }), nil
 }
 
+// hsPosition is a Position of Sync: how far each joined room has been told.
+type hsPosition struct {
+	Device matrixrtc.DeviceID       `json:"device"`
+	Epoch  int                      `json:"epoch"` // of ForgetPositions
+	At     map[matrixrtc.RoomID]int `json:"at"`
+}
+
+// resume finds out where a Sync goes on. Rooms that are not as they were at that
+// place are told anew.
+func (d *Device) resume(from string, have []matrixrtc.RoomID) map[matrixrtc.RoomID]int {
+	var p hsPosition
+	ok := json.Unmarshal([]byte(from), &p) == nil && p.Device == d.device && p.Epoch == d.h.epoch
+	at := map[matrixrtc.RoomID]int{}
+	for _, room := range have {
+		at[room] = anew
+		if n, known := p.At[room]; ok && known && n >= 0 {
+			at[room] = n
+		}
+	}
+	return at
+}
+
+// anew is the place of a room that the receiver has, though not as it was at any
+// place that is known.
+const anew = -1
+
 // Sync yields what happens in the device's rooms.
 func (d *Device) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
-		at := map[matrixrtc.RoomID]int{} // joined rooms, and how far they have been told
+		d.h.mu.Lock()
+		at := d.resume(from, have) // joined rooms, and how far they have been told
+		d.h.mu.Unlock()
 		down := false
 		for first := true; ctx.Err() == nil; {
 			h := d.h
@@ -80,8 +109,10 @@ func (d *Device) Sync(ctx context.Context, from string, have []matrixrtc.RoomID)
 			out := f.loggedOut[d.device]
 			f.down = f.down || f.cut[d.device]
 			var batches []matrixrtc.Batch
+			var position []byte
 			if !f.down && !out {
 				batches = d.batches(at)
+				position, _ = json.Marshal(hsPosition{d.device, h.epoch, at}) // strings and numbers
 			}
 			h.mu.Unlock()
 			switch {
@@ -93,7 +124,7 @@ func (d *Device) Sync(ctx context.Context, from string, have []matrixrtc.RoomID)
 					return
 				}
 			case len(batches) > 0 || first || down:
-				for _, b := range append(batches, matrixrtc.Batch{}) {
+				for _, b := range append(batches, matrixrtc.Batch{Position: string(position)}) {
 					if !yield(b, nil) {
 						return
 					}
@@ -122,17 +153,27 @@ func (d *Device) batches(at map[matrixrtc.RoomID]int) []matrixrtc.Batch {
 		r := d.h.rooms[id]
 		from, known := at[id]
 		switch joined := r.joined(d.user); {
-		case joined && !known:
+		case joined && (!known || from == anew || from > len(r.log)):
 			list = append(list, r.complete(now))
 			at[id] = len(r.log)
 		case !joined && known:
+			from = min(max(from, 0), len(r.log))
 			list = append(list, matrixrtc.Batch{Room: id, Left: true, Events: received(r.log[from:], now)})
 			delete(at, id)
 		case joined && from < len(r.log):
 			b := matrixrtc.Batch{Room: id}
-			if r.rejoined(d.user, from) { // what happened between is not ours to see
+			most := d.h.faults.timeline
+			switch {
+			case r.rejoined(d.user, from): // what happened between is not ours to see
 				b = r.complete(now)
-			} else {
+			case most > 0 && len(r.log)-from > most:
+				b = r.complete(now)
+				for _, e := range r.log[from:] {
+					if e.Type == matrixrtc.TypeRoomRedaction {
+						b.Events = append(b.Events, received([]matrixrtc.Event{e}, now)...)
+					}
+				}
+			default:
 				b.Events = received(r.log[from:], now)
 			}
 			list = append(list, b)

@@ -58,6 +58,8 @@ func HomeserverSuite(t *testing.T, site func(t *testing.T) HomeserverSite) {
 		{"what is not permitted is final", suiteForbidden},
 		{"a room that we are not in is final", suiteNotJoined},
 		{"Sync ends with its context, and with its loop", suiteEnd},
+		{"Sync goes on where another one stopped", suiteResume},
+		{"a position that is none is no error", suiteNoPosition},
 		{"what is held back is not sent", suiteDelayed},
 		{"what is held back is sent in time", suiteDelayEnds},
 	} {
@@ -70,15 +72,22 @@ type watcher struct {
 	mu      sync.Mutex
 	batches []matrixrtc.Batch
 	errs    []error
+	stop    func()
 }
 
 func watch(t *testing.T, a Account) *watcher {
+	t.Helper()
+	return watchFrom(t, a, "", nil)
+}
+
+// watchFrom is watch that goes on from a position.
+func watchFrom(t *testing.T, a Account, from string, have []matrixrtc.RoomID) *watcher {
 	t.Helper()
 	w := &watcher{}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for b, err := range a.Sync(ctx, "", nil) {
+		for b, err := range a.Sync(ctx, from, have) {
 			w.mu.Lock()
 			if err != nil {
 				w.errs = append(w.errs, err)
@@ -88,9 +97,12 @@ func watch(t *testing.T, a Account) *watcher {
 			w.mu.Unlock()
 		}
 	})
-	t.Cleanup(func() {
+	w.stop = func() {
 		cancel()
 		wg.Wait()
+	}
+	t.Cleanup(func() {
+		w.stop()
 		if len(w.errs) > 0 {
 			t.Errorf("sync: %v", errors.Join(w.errs...))
 		}

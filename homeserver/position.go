@@ -1,0 +1,106 @@
+package homeserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
+)
+
+// positionVersion is the version of the positions that are written, and the
+// only one that is read.
+const positionVersion = 1
+
+// Bounds of a position that is read.
+const (
+	maxPosition = 4 << 20
+	maxSince    = 64 << 10 // of a homeserver's token; real ones have less than a hundred bytes
+)
+
+// position is what Batch.Position holds: where Sync stands between two answers,
+// and whose Sync it is. To others it is a text without meaning.
+type position struct {
+	Version    int                `json:"v"`
+	Homeserver string             `json:"homeserver"`
+	User       matrixrtc.UserID   `json:"user_id"`
+	Device     matrixrtc.DeviceID `json:"device_id"`
+	// Since is the homeserver's token, and At when it came, in milliseconds
+	// since 1970.
+	Since string `json:"since"`
+	At    int64  `json:"at_ts"`
+	// Reread are the rooms that had yet to be read anew, and the token of the
+	// answer up to which all had been told; "" if the state alone is to be read.
+	Reread map[matrixrtc.RoomID]string `json:"reread,omitempty"`
+}
+
+// readPosition reads a position of this login.
+func (c *Client) readPosition(text string) (position, error) {
+	var p position
+	if len(text) > maxPosition {
+		return position{}, errors.New("it is too large")
+	}
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return position{}, errors.New("it cannot be read") // the decoder would quote it
+	}
+	creds := c.Credentials()
+	switch {
+	case p.Version != positionVersion:
+		return position{}, fmt.Errorf("its version is %d, and this program reads %d", p.Version, positionVersion)
+	case p.User != creds.UserID, p.Device != creds.DeviceID, p.Homeserver != creds.Homeserver:
+		return position{}, errors.New("it belongs to another login, or to this one under another URL")
+	case p.Since == "", len(p.Since) > maxSince:
+		return position{}, errors.New("it has no token")
+	}
+	for _, before := range p.Reread {
+		if len(before) > maxSince {
+			return position{}, errors.New("one of its tokens is too long")
+		}
+	}
+	return p, nil
+}
+
+// resume goes on from a position that an earlier Sync has given.
+func (s *syncer) resume(from string, have []matrixrtc.RoomID) {
+	if from == "" {
+		return
+	}
+	for _, room := range have {
+		s.known[room] = &syncRoom{}
+	}
+	p, err := s.c.readPosition(from)
+	if err != nil {
+		s.c.log.Warn("cannot go on from where we were, starting over", "error", err)
+		return
+	}
+	s.since, s.stood, s.census = p.Since, time.UnixMilli(p.At), true
+	for room, before := range p.Reread {
+		if r := s.known[room]; r != nil {
+			r.stale, r.before, r.gap = true, before, before != ""
+		}
+	}
+}
+
+// position says where Sync stands.
+func (s *syncer) position() string {
+	creds := s.c.Credentials()
+	p := position{Version: positionVersion, Homeserver: creds.Homeserver, User: creds.UserID, Device: creds.DeviceID,
+		Since: s.since, At: s.stood.UnixMilli()}
+	for room, r := range s.known {
+		if !r.stale {
+			continue
+		}
+		if p.Reread == nil {
+			p.Reread = map[matrixrtc.RoomID]string{}
+		}
+		if p.Reread[room] = ""; r.pending() {
+			p.Reread[room] = r.before
+		}
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return string(text)
+}
