@@ -24,8 +24,8 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 // A package that is not listed may be imported by nobody. A name that ends in
 // "/..." stands for everything below it.
 var importers = map[string][]string{
-	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e/...", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "examples/...", "bench"},
-	"internal/canonical":  {"", "server/auth", "livekit", "mesh", "homeserver", "e2e/..."},
+	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e/...", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "internal/rights", "internal/suspect", "examples/...", "bench"},
+	"internal/canonical":  {"", "internal/suspect", "server/auth", "livekit", "mesh", "homeserver", "e2e/..."},
 	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
 	"media":               {"livekit", "mesh", "client", "rtctest", "internal/samples", "internal/stage", "internal/follow", "cmd/...", "e2e/...", "examples/..."},
@@ -42,7 +42,7 @@ var importers = map[string][]string{
 	"server/auth/leave":   {"server/auth"},
 	"server/auth/jobs":    {"server", "server/auth", "server/auth/jobs/jobstest", "e2e/..."},
 	"server/auth/xmatrix": {"server/auth"},
-	"server/sfu":          {"server", "e2e/..."},
+	"server/sfu":          {"server", "server/clean", "e2e/..."},
 	"server/gapfill":      {"server", "server/gapfill/storetest", "e2e/..."},
 	"server/web":          {"server", "cmd/...", "internal/stage", "e2e/..."},
 	"internal/authapi":    {"livekit", "server", "server/auth"},
@@ -52,6 +52,9 @@ var importers = map[string][]string{
 	"internal/eventfile":  {"cmd/..."},
 	"internal/arrange":    {"cmd/..."},
 	"internal/follow":     {"cmd/...", "internal/stage"},
+	"internal/rights":     {"internal/suspect", "internal/report", "homeserver", "cmd/...", "e2e/..."},
+	"internal/suspect":    {"internal/report", "internal/follow", "server/clean", "server/web", "cmd/...", "e2e/..."},
+	"server/clean":        {"server", "cmd/...", "e2e/..."},
 	"internal/completion": {"cmd/..."},
 	"internal/devstack":   {"internal/pagetest", "internal/stage", "cmd/...", "e2e/..."},
 	"internal/samples":    {"rtctest", "internal/stage", "cmd/...", "e2e/...", "examples/..."},
@@ -79,7 +82,7 @@ var thirdParty = map[string][]string{
 // pure packages: no I/O, clock, chance, goroutine or log, not even through
 // what they import.
 var (
-	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan", "internal/past", "server/auth/leave"}
+	pure       = []string{"", "call", "keeper", "keys", "frame", "internal/canonical", "internal/jsonscan", "internal/past", "internal/rights", "internal/suspect", "server/auth/leave"}
 	neverDeps  = []string{"net", "os/exec", "log", "math/rand", "crypto/rand"}
 	neverOwn   = []string{"os", "io/fs", "sync", "syscall"}
 	neverCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
