@@ -48,7 +48,10 @@ local function look(e, at)
   call('ZADD', key('soon', e.user), at, e.id)
 end
 
-local function claim(e, at)
+local function claim(e, now, at)
+  if e.state == 'scheduled' then
+    call('HSET', key('event', e.id), 'tried', now)
+  end
   call('HSET', key('event', e.id), 'state', 'sending', 'turn', e.turn + 1)
   look(e, at)
   local hash = call('HGETALL', key('event', e.id))
@@ -231,7 +234,7 @@ function ops.claim(now, at, limit)
   for _, id in ipairs(call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
     local e = read(id)
     if e then
-      answer[#answer + 1] = claim(e, at)
+      answer[#answer + 1] = claim(e, now, at)
     else
       call('ZREM', due, id) -- the event was lost by Redis: it may not block the others
     end
@@ -239,7 +242,8 @@ function ops.claim(now, at, limit)
   return answer
 end
 
-function ops.claim_one(id, at)
+-- claim_one ID NOW AT
+function ops.claim_one(id, now, at)
   local e = read(id)
   if not e then
     return {'missing'}
@@ -247,7 +251,7 @@ function ops.claim_one(id, at)
   if e.state ~= 'scheduled' then
     return {'state', e.state}
   end
-  return {'ok', claim(e, at)}
+  return {'ok', claim(e, now, at)}
 end
 
 function ops.release(id, turn, at, state)

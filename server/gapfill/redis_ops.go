@@ -47,6 +47,8 @@ func record(hash any) (d Delayed) {
 			d.At = instant(v)
 		case "turn":
 			d.Turn, _ = strconv.Atoi(v)
+		case "tried":
+			d.Tried = instant(v)
 		case "doubt":
 			d.Doubt = true
 		case "event_id":
@@ -160,7 +162,7 @@ func (s *redisStore) Claim(ctx context.Context, now time.Time, lease time.Durati
 }
 
 func (s *redisStore) ClaimOne(ctx context.Context, id string, now time.Time, lease time.Duration) (*Delayed, error) {
-	return one(s.run(ctx, "claim_one", id, up(now.Add(lease))))
+	return one(s.run(ctx, "claim_one", id, down(now), up(now.Add(lease))))
 }
 
 func (s *redisStore) Release(ctx context.Context, id string, turn int, at time.Time, maybe bool) error {

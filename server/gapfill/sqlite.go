@@ -42,6 +42,7 @@ CREATE TABLE delayed (
 	state     TEXT NOT NULL,
 	at        INTEGER,
 	turn      INTEGER NOT NULL,
+	tried     INTEGER,
 	event_id  TEXT NOT NULL,
 	error     BLOB,
 	finalised INTEGER
@@ -96,6 +97,10 @@ func (s *sqliteStore) init(ctx context.Context) error {
 	}
 	return s.write(ctx, func() error {
 		if err := s.migrate(ctx); err != nil {
+			return err
+		}
+		// Whoever was sending has ended: nobody else can have the file open.
+		if _, err := s.exec("UPDATE delayed SET at = created WHERE at IS NOT NULL AND state = 'sending'"); err != nil {
 			return err
 		}
 		_, err := s.one("SELECT count(*) FROM delayed WHERE at IS NOT NULL", nil, &s.open)

@@ -10,23 +10,26 @@ import (
 )
 
 const columns = "id, user, device, room, type, state_key, content, sticky, delay, since, created, coalesce(txn, ''), token," +
-	" state, coalesce(at, 0), turn, event_id, error, coalesce(finalised, 0)"
+	" state, coalesce(at, 0), turn, coalesce(tried, 0), event_id, error, coalesce(finalised, 0)"
 
 // scan reads the columns of a row.
 func scan(row func(...any) error) (Delayed, error) {
 	var (
-		d                                     Delayed
-		sticky, delay, since, created, at, fi int64
+		d                             Delayed
+		sticky, delay, since, created int64
+		at, tried, fi                 int64
 	)
 	err := row(&d.ID, &d.User, &d.Device, &d.Room, &d.Type, &d.StateKey, (*[]byte)(&d.Content), &sticky, &delay, &since, &created,
-		&d.Txn, &d.Token, &d.State, &at, &d.Turn, &d.EventID, (*[]byte)(&d.Error), &fi)
+		&d.Txn, &d.Token, &d.State, &at, &d.Turn, &tried, &d.EventID, (*[]byte)(&d.Error), &fi)
 	d.Sticky, d.Delay = time.Duration(sticky)*time.Millisecond, time.Duration(delay)*time.Millisecond
 	d.Since, d.Created = time.UnixMilli(since), time.UnixMilli(created)
-	if at != 0 {
-		d.At = time.UnixMilli(at)
-	}
-	if fi != 0 {
-		d.Finalised = time.UnixMilli(fi)
+	for _, t := range []struct {
+		ms   int64
+		into *time.Time
+	}{{at, &d.At}, {tried, &d.Tried}, {fi, &d.Finalised}} {
+		if t.ms != 0 {
+			*t.into = time.UnixMilli(t.ms)
+		}
 	}
 	return d, err
 }
@@ -223,7 +226,10 @@ func (s *sqliteStore) claim(d *Delayed, now time.Time, lease time.Duration) erro
 	d.Doubt = d.State == Sending
 	d.State, d.At = Sending, time.UnixMilli(at)
 	d.Turn++
-	_, err := s.exec("UPDATE delayed SET state = 'sending', at = ?, turn = ? WHERE id = ?", at, d.Turn, d.ID)
+	if !d.Doubt {
+		d.Tried = time.UnixMilli(down(now))
+	}
+	_, err := s.exec("UPDATE delayed SET state = 'sending', at = ?, turn = ?, tried = ? WHERE id = ?", at, d.Turn, down(d.Tried), d.ID)
 	return err
 }
 

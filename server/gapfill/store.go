@@ -66,6 +66,9 @@ type Delayed struct {
 	At time.Time
 	// Turn counts how often it has been claimed: it tells a claim from later ones.
 	Turn int
+	// Tried is when it was claimed last while it was Scheduled: nobody has sent it
+	// before. Zero if it never was.
+	Tried time.Time
 	// Doubt is set in what Claim returns if the event was Sending before: an
 	// earlier claim may have sent it.
 	Doubt bool
@@ -147,8 +150,9 @@ func (e *LimitError) Error() string {
 // may be called from any goroutine, and return values are the caller's own.
 //
 // Due times are found without looking at every event: Claim and Next take time
-// in what they return, not in what is stored. Package storetest holds a Store to
-// what is said here.
+// in what they return, not in what is stored. A store that one process alone can
+// have open may end all leases when it is opened. Package storetest holds a Store
+// to what is said here.
 type Store interface {
 	// Put stores a new event: ID, User to Token are the caller's, the rest
 	// follows (Scheduled, Created = Since, At = Since + Delay). If an event with its Txn is there,

@@ -185,7 +185,7 @@ func claim(t *testing.T, o Options) {
 	want := []gapfill.Delayed{*stored("c"), *stored("a")}
 	for i := range want {
 		want[i].Delay = time.Duration(i+1) * time.Second
-		want[i].State, want[i].At, want[i].Turn = gapfill.Sending, at(23*time.Second), 1
+		want[i].State, want[i].At, want[i].Turn, want[i].Tried = gapfill.Sending, at(23*time.Second), 1, at(3*time.Second)
 	}
 	equal(t, "claimed", list, want)
 	equal(t, "as it is stored", get(t, s, "c"), &want[0])
@@ -197,7 +197,7 @@ func claim(t *testing.T, o Options) {
 	must(t, s.Finish(t.Context(), "c", gapfill.Outcome{State: gapfill.Sent}, at(4*time.Second)))
 	list, err = s.Claim(t.Context(), at(24*time.Second), lease, 9)
 	must(t, err)
-	if len(list) != 2 || !list[0].Doubt || list[0].Turn != 2 || string(list[0].Token) != "sealed\x00\xff" {
+	if len(list) != 2 || !list[0].Doubt || list[0].Turn != 2 || !list[0].Tried.Equal(at(3*time.Second)) || string(list[0].Token) != "sealed\x00\xff" {
 		t.Errorf("after the lease: %+v", list)
 	}
 	_, err = s.ClaimOne(t.Context(), "a", at(24*time.Second), lease)
@@ -211,7 +211,7 @@ func claim(t *testing.T, o Options) {
 	one, err := s.ClaimOne(t.Context(), "d", at(time.Second), lease)
 	must(t, err)
 	d := stored("d")
-	d.State, d.At, d.Turn = gapfill.Sending, at(21*time.Second), 1
+	d.State, d.At, d.Turn, d.Tried = gapfill.Sending, at(21*time.Second), 1, at(time.Second)
 	equal(t, "claimed one before it is due", one, d)
 }
 
@@ -222,14 +222,14 @@ func release(t *testing.T, o Options) {
 	must(t, err)
 	must(t, s.Release(t.Context(), "a", one.Turn, at(2*time.Second), false))
 	want := stored("a")
-	want.State, want.At, want.Turn = gapfill.Scheduled, at(2*time.Second), 1
+	want.State, want.At, want.Turn, want.Tried = gapfill.Scheduled, at(2*time.Second), 1, at(time.Second)
 	equal(t, "released", get(t, s, "a"), want)
 	if err := s.Release(t.Context(), "a", one.Turn, at(9*time.Second), true); !errors.Is(err, gapfill.ErrTurn) {
 		t.Errorf("release twice: %v", err)
 	}
 	list, err := s.Claim(t.Context(), at(2*time.Second), lease, 1)
 	must(t, err)
-	if len(list) != 1 || list[0].Doubt || list[0].Turn != 2 {
+	if len(list) != 1 || list[0].Doubt || list[0].Turn != 2 || !list[0].Tried.Equal(at(2*time.Second)) {
 		t.Fatalf("claimed after that: %+v", list)
 	}
 	if err := s.Release(t.Context(), "a", 1, at(9*time.Second), false); !errors.Is(err, gapfill.ErrTurn) {
@@ -242,7 +242,7 @@ func release(t *testing.T, o Options) {
 	wantState(t, "restart", s.Restart(t.Context(), "a", nil, at(3*time.Second)), gapfill.Sending)
 	list, err = s.Claim(t.Context(), at(5*time.Second), lease, 1)
 	must(t, err)
-	if len(list) != 1 || !list[0].Doubt || list[0].Turn != 3 {
+	if len(list) != 1 || !list[0].Doubt || list[0].Turn != 3 || !list[0].Tried.Equal(at(2*time.Second)) {
 		t.Fatalf("claimed with doubt: %+v", list)
 	}
 	must(t, s.Finish(t.Context(), "a", gapfill.Outcome{State: gapfill.Sent}, at(6*time.Second)))
@@ -271,7 +271,8 @@ func finish(t *testing.T, o Options) {
 	claimAt(t, s, at(time.Minute+lease), 1)
 	must(t, s.Finish(t.Context(), "a", out, at(2*time.Minute)))
 	want := stored("a")
-	want.State, want.Token, want.Error, want.Turn, want.Finalised = gapfill.Failed, nil, out.Error, 2, at(2*time.Minute)
+	want.State, want.Token, want.Error, want.Turn = gapfill.Failed, nil, out.Error, 2
+	want.Tried, want.Finalised = at(time.Minute), at(2*time.Minute)
 	equal(t, "finished", get(t, s, "a"), want)
 	wantState(t, "finish", s.Finish(t.Context(), "a", gapfill.Outcome{State: gapfill.Sent}, at(0)), gapfill.Failed)
 	wantGone(t, "finish", s.Finish(t.Context(), "nothing", out, at(0)))
