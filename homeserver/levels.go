@@ -2,16 +2,13 @@ package homeserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/internal/rights"
 )
 
 // PowerLevels are the power levels of a room, with the defaults of the
@@ -27,7 +24,7 @@ type PowerLevels struct {
 
 // CreatorLevel is the level of a creator in rooms where creators stand above
 // all levels.
-const CreatorLevel = math.MaxInt32
+const CreatorLevel = rights.Creator
 
 // Of is the level of a user.
 func (p *PowerLevels) Of(user matrixrtc.UserID) int {
@@ -74,80 +71,13 @@ func (c *Client) PowerLevels(ctx context.Context, room matrixrtc.RoomID) (*Power
 	return readLevels(create, levels), nil
 }
 
-// level is a power level as rooms write it: a number, a number with a fraction
-// of zero, or, before room version 10, a string.
-type level struct {
-	n  int
-	ok bool
-}
-
-func (l *level) UnmarshalJSON(b []byte) error {
-	s := strings.TrimSpace(strings.Trim(string(b), `"`))
-	if f, err := strconv.ParseFloat(s, 64); err == nil && math.Abs(f) <= 1<<53 {
-		*l = level{int(f), true}
-	}
-	return nil // what is no level counts as not stated
-}
-
-func (l level) or(n int) int {
-	if l.ok {
-		return l.n
-	}
-	return n
-}
-
 // readLevels computes the levels; either event may be missing.
 func readLevels(create, levels *matrixrtc.Event) *PowerLevels {
-	p := &PowerLevels{Users: map[matrixrtc.UserID]int{}, Events: map[string]int{}}
-	creators := false // creators stand above all levels
-	if create != nil {
-		var content struct {
-			Version    string             `json:"room_version"`
-			Creator    matrixrtc.UserID   `json:"creator"`
-			Additional []matrixrtc.UserID `json:"additional_creators"`
-		}
-		_ = json.Unmarshal(create.Content, &content) // what is not there is not there
-		if n, err := strconv.Atoi(content.Version); err == nil && n >= 12 {
-			creators = true
-			p.Creators = append([]matrixrtc.UserID{create.Sender}, content.Additional...)
-		} else if levels == nil {
-			p.Users[create.Sender] = 100
-			if content.Creator != "" {
-				p.Users[content.Creator] = 100
-			}
-		}
+	l := rights.Read(create, levels)
+	return &PowerLevels{
+		Users: l.Users, Events: l.Events, UsersDefault: l.UsersDefault, EventsDefault: l.EventsDefault, StateDefault: l.StateDefault,
+		InviteLevel: l.Invite, KickLevel: l.Kick, BanLevel: l.Ban, RedactLevel: l.Redact, Creators: l.Creators,
 	}
-	var content struct {
-		Users         map[matrixrtc.UserID]level `json:"users"`
-		Events        map[string]level           `json:"events"`
-		UsersDefault  level                      `json:"users_default"`
-		EventsDefault level                      `json:"events_default"`
-		StateDefault  level                      `json:"state_default"`
-		Invite        level                      `json:"invite"`
-		Kick          level                      `json:"kick"`
-		Ban           level                      `json:"ban"`
-		Redact        level                      `json:"redact"`
-	}
-	stateDefault := 0 // without an event of power levels anybody may write state
-	if levels != nil {
-		stateDefault = 50
-		_ = json.Unmarshal(levels.Content, &content)
-	}
-	for user, l := range content.Users {
-		if l.ok && !(creators && slices.Contains(p.Creators, user)) {
-			p.Users[user] = l.n
-		}
-	}
-	for typ, l := range content.Events {
-		if l.ok {
-			p.Events[typ] = l.n
-		}
-	}
-	p.UsersDefault, p.EventsDefault = content.UsersDefault.or(0), content.EventsDefault.or(0)
-	p.StateDefault = content.StateDefault.or(stateDefault)
-	p.InviteLevel, p.KickLevel = content.Invite.or(0), content.Kick.or(50)
-	p.BanLevel, p.RedactLevel = content.Ban.or(50), content.Redact.or(50)
-	return p
 }
 
 // membership looks whether a refusal comes from not being in the room, and says
