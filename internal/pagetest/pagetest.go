@@ -6,6 +6,7 @@ package pagetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,15 +24,16 @@ type Browser struct {
 	Ctx context.Context
 }
 
-// Start starts a Chromium for a test, which is skipped if there is none.
-func Start(t *testing.T) *Browser {
+// Start starts a Chromium for a test, which is skipped if there is none. flags
+// are switches of Chromium without a value, without dashes.
+func Start(t *testing.T, flags ...string) *Browser {
 	t.Helper()
 	path, err := devstack.Chromium()
 	if err != nil {
 		t.Skip("needs chromium: apt-get install chromium")
 	}
 	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir())}
-	for _, f := range append(devstack.ChromiumFlags(), "hide-scrollbars") {
+	for _, f := range append(append(devstack.ChromiumFlags(), "hide-scrollbars"), flags...) {
 		opts = append(opts, chromedp.Flag(f, true))
 	}
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
@@ -78,8 +80,15 @@ func (b *Browser) Open(t *testing.T, url string, media ...*emulation.MediaFeatur
 	t.Cleanup(func() {
 		stop()
 		cancel()
-		if all := <-said; len(all) > 0 && !p.MayComplain {
+		switch all := <-said; {
+		case len(all) == 0:
+		case !p.MayComplain:
 			t.Errorf("the page complained:\n%s", strings.Join(all, "\n"))
+		case t.Failed():
+			trouble := slices.DeleteFunc(all, func(s string) bool {
+				return !strings.HasPrefix(s, "error") && !strings.HasPrefix(s, "exception")
+			})
+			t.Logf("the page's complaints:\n%s", strings.Join(trouble, "\n"))
 		}
 	})
 	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
