@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,11 @@ type Options struct {
 	// more, because members come back: a refresh may be late by seconds, and a
 	// device that reloads is gone for a moment. Zero: 10 s.
 	Linger time.Duration
+	// Store keeps where the sync stands and what is known of the rooms, so that
+	// the next process of the same device goes on from there: what is told only
+	// once is not lost with this one. It is written every 5 s at most, and by
+	// Close. Nil: nothing is kept, and New begins with what the homeserver says.
+	Store Store
 }
 
 // Client follows the rooms of one account.
@@ -36,7 +42,8 @@ type Client struct {
 
 	ctx    context.Context // ends the sync
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // the sync
+	wg     sync.WaitGroup // the sync, and saving
+	saves  *saves
 
 	mu     sync.Mutex
 	rooms  map[matrixrtc.RoomID]*entry
@@ -50,9 +57,11 @@ type Client struct {
 // else to whoever holds Client.mu.
 type entry struct {
 	fold  *matrixrtc.Room
-	known bool // a complete batch has been applied
+	known bool // a complete batch has been applied, or all that came since it was kept
 	left  bool // no longer joined; kept as long as the room is open
 	room  *Room
+	steps int             // batches
+	kept  json.RawMessage // its snapshot, nil if it has changed since
 }
 
 // New starts to follow the account's rooms. Close ends it.
@@ -71,7 +80,11 @@ func New(hs Homeserver, opts *Options) *Client {
 	}
 	c.log = c.log.With("user", string(user), "device", string(device))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.saves = newSaves(c.opts.Store)
 	c.wg.Go(c.sync) // Close waits
+	if c.opts.Store != nil {
+		c.wg.Go(func() { c.saves.run(c.ctx, c) }) // Close waits
+	}
 	return c
 }
 
@@ -137,6 +150,9 @@ func (c *Client) Close(ctx context.Context) error {
 	wg.Wait()
 	c.cancel()
 	c.wg.Wait()
+	if c.opts.Store != nil {
+		c.save(ctx)
+	}
 	return errors.Join(errs...)
 }
 
@@ -150,8 +166,10 @@ func (c *Client) changed() {
 func (c *Client) sync() {
 	var final error
 	down := false
-	for b, err := range c.hs.Sync(c.ctx, "", nil) {
-		if c.ctx.Err() != nil {
+	from, have := c.recall()
+	defer c.saves.leave()
+	for b, err := range c.hs.Sync(c.ctx, from, have) {
+		if c.ctx.Err() != nil || b.Room != "" && !c.saves.begin(c.ctx) {
 			continue
 		}
 		if err == nil && down {
@@ -167,12 +185,7 @@ func (c *Client) sync() {
 			c.log.Info("sync", "err", err) // the rooms' streams tell of it
 			c.tell(Note{Err: err})
 		case b.Room == "":
-			c.mu.Lock()
-			if !c.synced {
-				c.synced = true
-				c.changed()
-			}
-			c.mu.Unlock()
+			c.answered(b.Position)
 		default:
 			c.batch(b)
 		}
@@ -189,6 +202,20 @@ func (c *Client) sync() {
 	c.mu.Unlock()
 	c.log.Error("sync has ended", "err", final)
 	c.tell(Note{Err: final, Final: true})
+}
+
+// answered notes the end of an answer.
+func (c *Client) answered(position string) {
+	c.mu.Lock()
+	if !c.synced {
+		c.synced = true
+		for _, e := range c.rooms { // also those that were kept and are still joined
+			e.known = true
+		}
+		c.changed()
+	}
+	c.mu.Unlock()
+	c.saves.end(c.ctx, position)
 }
 
 // tell tells all open rooms, and the keepers of their calls.
@@ -220,6 +247,7 @@ func (c *Client) batch(b matrixrtc.Batch) {
 			c.rooms[b.Room] = e
 		}
 		e.left, e.known = b.Left, e.known || b.Complete
+		e.steps, e.kept = e.steps+1, nil
 		r := e.room
 		if r == nil {
 			e.fold.Apply(b, time.Now())

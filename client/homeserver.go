@@ -27,10 +27,11 @@ type Homeserver interface {
 	//
 	// from is "", or such a Position of this account, of an earlier process most
 	// often; have are the rooms that the caller still holds exactly as they were
-	// then. The first answer then gives of those what has happened since, or a
-	// batch with Complete if that cannot be told in full, or one with Left if they
-	// are no longer joined; and of every other joined room a batch with Complete.
-	// A Position that the server cannot go on from is no error.
+	// then. The first answer then gives of those what has happened since, or if
+	// that cannot be told in full a batch with Complete and the redactions since
+	// then, or one with Left if they are no longer joined; and of every other joined
+	// room a batch with Complete. A Position that the server cannot go on from is no
+	// error.
 	//
 	// An element with an error is a note, and Sync goes on; but if IsFinal is
 	// true of it, it is the last element. A note that contact is lost has a

@@ -154,7 +154,11 @@ func (d *Device) batches(at map[matrixrtc.RoomID]int) []matrixrtc.Batch {
 		from, known := at[id]
 		switch joined := r.joined(d.user); {
 		case joined && (!known || from == anew || from > len(r.log)):
-			list = append(list, r.complete(now))
+			b := r.complete(now)
+			if known { // the receiver may hold what was redacted meanwhile
+				b.Events = r.redactions(0, now)
+			}
+			list = append(list, b)
 			at[id] = len(r.log)
 		case !joined && known:
 			from = min(max(from, 0), len(r.log))
@@ -168,11 +172,7 @@ func (d *Device) batches(at map[matrixrtc.RoomID]int) []matrixrtc.Batch {
 				b = r.complete(now)
 			case most > 0 && len(r.log)-from > most:
 				b = r.complete(now)
-				for _, e := range r.log[from:] {
-					if e.Type == matrixrtc.TypeRoomRedaction {
-						b.Events = append(b.Events, received([]matrixrtc.Event{e}, now)...)
-					}
-				}
+				b.Events = r.redactions(from, now)
 			default:
 				b.Events = received(r.log[from:], now)
 			}
@@ -181,6 +181,13 @@ func (d *Device) batches(at map[matrixrtc.RoomID]int) []matrixrtc.Batch {
 		}
 	}
 	return list
+}
+
+// redactions lists those since a place.
+func (r *hsRoom) redactions(from int, now time.Time) []matrixrtc.Event {
+	return slices.DeleteFunc(received(r.log[from:], now), func(e matrixrtc.Event) bool {
+		return e.Type != matrixrtc.TypeRoomRedaction
+	})
 }
 
 // rejoined reports whether the user has left and joined since a place.
