@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -140,6 +141,11 @@ func (s *syncer) poll(ctx context.Context, hold time.Duration) (*syncBody, error
 	if s.since != "" {
 		query.Set("since", s.since)
 		timeout = hold + pollSlack
+	} else {
+		// Synapse answers what it was asked in the last two minutes as it did then:
+		// a program that is started twice would see the room of the first time. The
+		// first answer comes at once whatever the timeout, so that may be odd.
+		query.Set("timeout", strconv.FormatInt(rand.N(time.Second).Milliseconds(), 10))
 	}
 	if offer.stateAfter != "" {
 		query.Set(offer.stateAfter, "true")

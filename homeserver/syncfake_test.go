@@ -135,11 +135,26 @@ func TestSyncKeepsTryingToReadAState(t *testing.T) {
 		check(t, collect(t, f.client(nil), 8),
 			".", "error", ".", ".", "complete [p@me:fake.testjoin 1] [k] []", ".", "[] [2] []", ".")
 		for i, r := range f.requests("v3/sync") {
-			if want := map[int]string{0: "0", 2: "5000", 3: "5000"}[i]; want != "" && !strings.Contains(r, "timeout="+want) {
+			if want := map[int]string{2: "5000", 3: "5000"}[i]; want != "" && !strings.Contains(r, "timeout="+want) {
 				t.Errorf("request %d: %s", i, r)
 			}
 		}
 	})
+}
+
+// TestSyncAsksAnew: Synapse answers the same question from a cache for two
+// minutes; the first one of a program must not be the same as that of the last.
+func TestSyncAsksAnew(t *testing.T) {
+	t.Parallel()
+	asked := map[string]bool{}
+	for range 5 {
+		f := newFake(t, ok(`{"next_batch":"a"}`))
+		check(t, collect(t, f.client(nil), 1), ".")
+		asked[f.requests("v3/sync")[0]] = true
+	}
+	if len(asked) < 3 {
+		t.Errorf("five programs asked: %v", asked)
+	}
 }
 
 func TestSyncUsesStateAfter(t *testing.T) {
