@@ -21,9 +21,18 @@ func homeserverPart(*reporter) handler { return &homeserverHandler{} }
 
 type homeserverHandler struct {
 	mu    sync.Mutex
-	hs    *devstack.Homeserver
+	hs    child
 	relay net.Listener
 	wg    sync.WaitGroup
+}
+
+// child is a homeserver of devstack.
+type child interface {
+	Kill()
+	Restart(ctx context.Context) error
+	Logs() string
+	URL() string
+	Close() error
 }
 
 // homeserverArg says what to start.

@@ -24,7 +24,7 @@ import (
 // memberPart is a participant: packages client, homeserver and livekit as any
 // program would put them together, and reports of all that they tell.
 func memberPart(out *reporter) handler {
-	return &memberHandler{out: out, ears: map[string]*ear{}, born: time.Now()}
+	return &memberHandler{out: out, ears: map[string]*ear{}, shown: map[media.Track]bool{}, born: time.Now()}
 }
 
 type memberHandler struct {
@@ -37,6 +37,7 @@ type memberHandler struct {
 	room   *client.Room
 	call   *client.Call
 	ears   map[string]*ear
+	shown  map[media.Track]bool // what an application would play
 	wg     sync.WaitGroup
 	hush   context.CancelFunc // ends the reports of what is heard
 }
@@ -142,7 +143,10 @@ func (h *memberHandler) read(room *client.Room) {
 		case client.Note:
 			h.out.tell(report{Kind: "note", Err: text(u.Err)})
 		case client.TrackAdded:
+			h.show(u.Track, true)
 			h.wg.Go(func() { h.hear(u) })
+		case client.TrackEnded:
+			h.show(u.Track, false)
 		}
 	}
 }
@@ -188,6 +192,13 @@ func nameOf(user matrixrtc.UserID) string {
 	return name
 }
 
+// show notes that a track is, or is no more, one that an application would play.
+func (h *memberHandler) show(t media.Track, is bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shown[t] = is
+}
+
 // ear counts what comes from one member.
 type ear struct {
 	frames int
@@ -211,6 +222,10 @@ func (h *memberHandler) hear(u client.TrackAdded) {
 		}
 		now := time.Now()
 		h.mu.Lock()
+		if !h.shown[u.Track] {
+			h.mu.Unlock()
+			return // its member is gone, whatever still comes
+		}
 		e := h.ears[from]
 		if e == nil {
 			e = &ear{last: now}

@@ -35,7 +35,6 @@ type run struct {
 	expected map[string]bool // who is in, as far as the scenario says
 	calm     time.Time       // since when nobody may see anything else; zero: not so
 	hearing  []hearing
-	joins    map[string]int // how often a member should have come
 	verdicts []verdict
 
 	mu sync.Mutex
@@ -57,7 +56,7 @@ type actor struct {
 	own       []report
 	heard     map[string][]heard
 	exchanges []*exchange
-	killed    time.Time
+	silent    time.Time // when it was killed or cut off
 }
 
 type heard struct {
@@ -75,7 +74,7 @@ func newRun(t *testing.T, ctx context.Context, s *stack, sc *scenario, dialect m
 	title := fmt.Sprintf("%s: %s, memberships in dialect %s; delay %v", sc.name, s.server, dialect, sc.delay())
 	r := &run{
 		t: t, ctx: ctx, stack: s, scenario: sc, dialect: dialect, log: newTranscript(title + "\n" + sc.says),
-		actors: map[string]*actor{}, expected: map[string]bool{}, joins: map[string]int{},
+		actors: map[string]*actor{}, expected: map[string]bool{},
 	}
 	n := s.number()
 	register := func(name string) *homeserver.Client {
@@ -152,7 +151,7 @@ func (a *actor) start(ctx context.Context) error {
 		return err
 	}
 	a.mu.Lock()
-	a.part, a.view, a.killed = p, view, time.Time{}
+	a.part, a.view = p, view
 	a.mu.Unlock()
 	a.r.watch(view)
 	sc := a.r.scenario
@@ -211,17 +210,30 @@ func (a *actor) process() *part {
 	return a.part
 }
 
-// kill ends the process as kill -9 does, and returns when.
-func (a *actor) kill() time.Time {
+// kill ends the process as kill -9 does.
+func (a *actor) kill() {
 	p := a.process()
-	at := time.Now()
+	a.silence()
 	p.kill()
 	a.mu.Lock()
-	a.part, a.killed = nil, at
+	a.part = nil
 	view := a.view
 	a.mu.Unlock()
 	view.end()
-	return at
+}
+
+// silence notes that from now on nothing of it reaches the homeserver.
+func (a *actor) silence() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.silent = time.Now()
+}
+
+// died is when that was noted.
+func (a *actor) died() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.silent
 }
 
 // end ends the process, if there is one.

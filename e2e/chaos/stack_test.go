@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ type stack struct {
 	hsHost, siteHost *host
 	hs               *part
 	tap              *tap
+	asker            *http.Client
 
 	mu   sync.Mutex
 	site *part
@@ -60,7 +62,8 @@ func newStack(t *testing.T, server serverKind) *stack {
 		t.Fatal(err)
 	}
 	n := stacks.Add(1)
-	s := &stack{server: server, wire: w}
+	s := &stack{server: server, wire: w, asker: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	t.Cleanup(s.asker.CloseIdleConnections)
 	if s.hsHost, err = w.plug(ctx, fmt.Sprintf("hs%d", n)); err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,6 @@ func joins(who ...string) step {
 				return err
 			}
 			r.expected[name] = true
-			r.joins[name]++
 			r.checkArmed(a)
 		}
 		return nil
@@ -100,20 +99,22 @@ func joins(who ...string) step {
 
 // agree waits until everybody who looks sees those who should be in.
 func agree(within time.Duration) step {
-	return step{"everybody agrees on who is in", func(r *run) error {
-		began := time.Now()
-		want := r.wanted()
-		err := r.until(within, "everybody sees "+list(want), func() (bool, string) {
-			for _, w := range r.allWitnesses() {
-				if w.looks() && !slices.Equal(w.now(), want) {
-					return false, w.name + " sees " + list(w.now())
-				}
+	return step{"everybody agrees on who is in", func(r *run) error { return r.agree(within, "") }}
+}
+
+func (r *run) agree(within time.Duration, without string) error {
+	began := time.Now()
+	want := r.wanted()
+	err := r.until(within, "everybody sees "+list(want), func() (bool, string) {
+		for _, w := range r.allWitnesses() {
+			if w.name != without && w.looks() && !slices.Equal(w.now(), want) {
+				return false, w.name + " sees " + list(w.now())
 			}
-			return true, ""
-		})
-		r.judge("converges", err, "all see "+list(want)+" after %.1f s", time.Since(began).Seconds())
-		return err
-	}}
+		}
+		return true, ""
+	})
+	r.judge("converges", err, "all see %s after %.1f s", list(want), time.Since(began).Seconds())
+	return err
 }
 
 // calm begins a time in which nobody may see anybody else than those who are in.
@@ -177,24 +178,20 @@ func (r *run) pass(d time.Duration) error {
 	}
 }
 
-// kills kills a participant's process, and does not wait for what comes of it.
-func kills(name string) step {
-	return step{"kill -9 " + name, func(r *run) error {
-		r.actors[name].kill()
-		return nil
+// gone waits until a participant that was killed or cut off is gone for all
+// others, which must be within the delay and a little.
+func gone(name string) step {
+	return step{name + " is gone for all others", func(r *run) error {
+		delete(r.expected, name)
+		return r.checkGone(name)
 	}}
 }
 
-// gone waits until a killed participant is gone for everybody, which must be
-// within the delay and a little.
-func gone(name string) step {
-	return step{name + " is gone for everybody", func(r *run) error {
-		delete(r.expected, name)
-		a := r.actors[name]
-		a.mu.Lock()
-		killed := a.killed
-		a.mu.Unlock()
-		return r.checkGone(name, killed)
+// back waits until it is in again for everybody.
+func back(name string) step {
+	return step{name + " is back", func(r *run) error {
+		r.expected[name] = true
+		return r.agree(soon, "")
 	}}
 }
 
@@ -211,20 +208,23 @@ func leave(who ...string) step {
 	}}
 }
 
-// cut loses all packets between a participant and the homeserver; media is not
-// touched.
-func cut(name string) step {
-	return step{name + " is cut off from the homeserver", func(r *run) error {
-		return r.stack.wire.lose(r.ctx, r.fault("cut "+name), r.actors[name].host, r.stack.wire.hosts[""], 100)
+// keptAlive waits until each participant has restarted its switch since: all is
+// as it was.
+func keptAlive(who ...string) step {
+	return step{strings.Join(who, ", ") + " have restarted their switches", func(r *run) error {
+		began := time.Now()
+		return r.until(soon, "all switches are restarted", func() (bool, string) {
+			for _, name := range who {
+				if !slices.ContainsFunc(r.actors[name].asked(), func(e *exchange) bool {
+					p, _ := e.purpose()
+					return e.at.After(began) && e.answered() && (p == restarts || p == arms)
+				}) {
+					return false, "not that of " + name
+				}
+			}
+			return true, ""
+		})
 	}}
-}
-
-// fault names a fault of this run.
-func (r *run) fault(what string) string { return fmt.Sprintf("%s of %s", what, r.room) }
-
-// mend ends a fault.
-func mend(what string) step {
-	return step{"no more: " + what, func(r *run) error { return r.stack.wire.mend(r.ctx, r.fault(what)) }}
 }
 
 // is waits until a participant says that its membership stands like that.
@@ -234,5 +234,37 @@ func is(name string, within time.Duration, states ...string) step {
 			state, err := r.actors[name].state()
 			return slices.Contains(states, state), state + " " + err
 		})
+	}}
+}
+
+// agreeWithout waits until all but one, who cannot, see those who should be in.
+func agreeWithout(name string) step {
+	return step{"all but " + name + " agree on who is in", func(r *run) error { return r.agree(soon, name) }}
+}
+
+// blind: a participant sees the room no more.
+func blind(name string) step {
+	return step{name + " sees no more", func(r *run) error {
+		a := r.actors[name]
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.view.end()
+		return nil
+	}}
+}
+
+// nobodyIn: nobody should be in from here on.
+func nobodyIn() step {
+	return step{"nobody is in any more", func(r *run) error {
+		clear(r.expected)
+		return nil
+	}}
+}
+
+// heardBy ends hears for one listener, and forgets the others.
+func heardBy(name string) step {
+	return step{name + " heard alice all the time", func(r *run) error {
+		r.hearing = slices.DeleteFunc(r.hearing, func(h hearing) bool { return h.who != name })
+		return r.checkHearing()
 	}}
 }

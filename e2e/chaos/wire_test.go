@@ -107,6 +107,13 @@ func (w *wire) plug(ctx context.Context, name string) (*host, error) {
 	return h, nil
 }
 
+// host is the host of that name, "" the one where the tests are.
+func (w *wire) host(name string) *host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hosts[name]
+}
+
 // command is a program that will run at a host.
 func (w *wire) command(h *host, argv ...string) *exec.Cmd {
 	if h.name == "" {
