@@ -27,15 +27,15 @@ var (
 	dendriteGoSum []byte
 )
 
-// Errors of BuildDendrite. Each comes wrapped in a sentence that says what to do.
+// Errors of BuildDendrite, some of InstallSynapse too. Each comes wrapped in a sentence that says what to do.
 var (
 	// ErrNoGo: there is no go command on PATH, or it is too old.
 	ErrNoGo = errors.New("no usable go command")
 	// ErrCache: our cache directory or one of Go's is unknown or cannot be
 	// written.
 	ErrCache = errors.New("the cache directory cannot be used")
-	// ErrDownload: modules could not be fetched; mostly: the machine is offline.
-	ErrDownload = errors.New("the modules of Dendrite cannot be downloaded")
+	// ErrDownload: modules or packages could not be fetched; mostly: the machine is offline.
+	ErrDownload = errors.New("what the homeserver is made of cannot be downloaded")
 	// ErrBuild: everything was there and the compiler still failed.
 	ErrBuild = errors.New("building Dendrite failed")
 )
@@ -62,6 +62,7 @@ const (
 	BuildDownloading BuildStage = "downloading"
 	BuildCompiling   BuildStage = "compiling"
 	BuildLinking     BuildStage = "linking"
+	BuildInstalling  BuildStage = "installing" // Synapse, in place of the three before
 	BuildReady       BuildStage = "ready"
 )
 
@@ -69,7 +70,8 @@ const (
 type BuildProgress struct {
 	Stage BuildStage
 	// Done of about Total: modules when downloading (Total is an upper bound:
-	// some are in the module cache already), packages when compiling.
+	// some are in the module cache already), packages when compiling or
+	// installing.
 	Done, Total int
 	// Elapsed is how long the build has taken so far, Estimate how long a whole
 	// build takes on a machine like this, the download included.

@@ -56,11 +56,8 @@ func StartDendrite(ctx context.Context, opts *DendriteOptions) (*Homeserver, err
 	if o.ServerName == "" {
 		o.ServerName = "hs.localhost"
 	}
-	if !validServerName.MatchString(o.ServerName) || len(o.ServerName) > 230 {
-		return nil, fmt.Errorf("%q is no Matrix server name; use a host name, with a port if need be, such as hs.localhost", o.ServerName)
-	}
-	if o.Port < 0 || o.Port > 65535 {
-		return nil, fmt.Errorf("%d is no port; use 1 to 65535, or 0 for any that is free", o.Port)
+	if err := checkNameAndPort(o.ServerName, o.Port); err != nil {
+		return nil, err
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -87,6 +84,16 @@ func StartDendrite(ctx context.Context, opts *DendriteOptions) (*Homeserver, err
 
 // validServerName is the grammar of server names without IPv6 literals.
 var validServerName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+
+func checkNameAndPort(name string, port int) error {
+	if !validServerName.MatchString(name) || len(name) > 230 {
+		return fmt.Errorf("%q is no Matrix server name; use a host name, with a port if need be, such as hs.localhost", name)
+	}
+	if port < 0 || port > 65535 {
+		return fmt.Errorf("%d is no port; use 1 to 65535, or 0 for any that is free", port)
+	}
+	return nil
+}
 
 func dendriteBinary(ctx context.Context, o *DendriteOptions) (string, error) {
 	binary, from := o.Binary, "the binary given"
@@ -117,13 +124,13 @@ func (hs *Homeserver) configureDendrite(binary string) error {
 	if err := os.WriteFile(filepath.Join(hs.dir.path, "dendrite.yaml"), config, 0o600); err != nil {
 		return fmt.Errorf("writing the homeserver's configuration: %w", err)
 	}
-	hs.command = func(port int) []string {
+	hs.command = func(port int) ([]string, error) {
 		return []string{binary,
 			"--config", "dendrite.yaml",
 			"--http-bind-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 			"--https-bind-address", "",
 			"--really-enable-open-registration",
-		}
+		}, nil
 	}
 	return nil
 }
@@ -184,6 +191,6 @@ func writeSigningKey(path string) (keyID string, err error) {
 
 // portTaken reports whether the child's last words were about its port.
 func portTaken(log string) bool {
-	return strings.Contains(log, "address already in use") ||
+	return strings.Contains(strings.ToLower(log), "address already in use") ||
 		strings.Contains(log, "Only one usage of each socket address") // Windows
 }

@@ -28,7 +28,7 @@ func (b *build) compile(ctx context.Context, goCmd, dir string) error {
 			return b.cacheError(err)
 		}
 	}
-	g := &goTool{path: goCmd, dir: dir, env: goEnv(b.env, tmp)}
+	g := &tool{name: "go list", path: goCmd, dir: dir, env: goEnv(b.env, tmp)}
 
 	// Loading the packages downloads what is missing and tells what is not in
 	// the build cache yet: the number of packages that build -v will print.
@@ -53,6 +53,7 @@ func (b *build) compile(ctx context.Context, goCmd, dir string) error {
 		return goError(err, ErrDownload, "this is needed once: connect the machine and try again (GOPROXY says where the modules come from)")
 	}
 
+	g.name = "go build"
 	compiled := 0
 	b.progress(BuildCompiling, 0, stale)
 	err = g.run(ctx, []string{"build", "-v", "-ldflags=-s -w", "-o", exeName("dendrite"), dendritePackage},
@@ -157,16 +158,16 @@ func goEnv(env []string, tmp string) []string {
 	return append(out, settled...)
 }
 
-// goTool runs the go command.
-type goTool struct {
-	path, dir string
-	env       []string
+// tool runs a program, the go command or another; errors call it name.
+type tool struct {
+	name, path, dir string
+	env             []string
 }
 
-// run runs go with args, hands the lines of its standard output to out and
+// run runs the program with args, hands the lines of its standard output to out and
 // those of its standard error to progress, and puts those that progress does
 // not know into the error. Both are called from one goroutine at a time.
-func (g *goTool) run(ctx context.Context, args []string, out func(string), progress func(string) bool) error {
+func (g *tool) run(ctx context.Context, args []string, out func(string), progress func(string) bool) error {
 	cmd := exec.Command(g.path, args...)
 	cmd.Dir, cmd.Env = g.dir, g.env
 	cmd.WaitDelay = 5 * time.Second
@@ -191,14 +192,14 @@ func (g *goTool) run(ctx context.Context, args []string, out func(string), progr
 	stdout.flush()
 	stderr.flush()
 	if p.err != nil {
-		return fmt.Errorf("go %s: %s (%w)", args[0], shortReason(log.String()), p.err)
+		return fmt.Errorf("%s: %s (%w)", g.name, shortReason(log.String()), p.err)
 	}
 	return nil
 }
 
 var urlPassword = regexp.MustCompile(`://[^/@\s]+@`)
 
-// shortReason is what is worth showing of the go command's complaints: the
+// shortReason is what is worth showing of a program's complaints: the
 // last few lines, bounded, without the password of a private proxy.
 func shortReason(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")

@@ -20,7 +20,7 @@ type Homeserver struct {
 	name, serverName string
 	dir              *dataDir
 	keyID            string
-	command          func(port int) []string // program and arguments
+	command          func(port int) ([]string, error) // program and arguments
 	logger           *slog.Logger
 	client           *http.Client
 	log              *tail
@@ -178,7 +178,10 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 	ln.Close()
 
 	hs.log.reset()
-	argv := hs.command(port)
+	argv, err := hs.command(port)
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir.path, hs.log, hs.log
 	cmd.WaitDelay = time.Second

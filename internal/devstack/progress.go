@@ -13,6 +13,7 @@ func PrintProgress(w io.Writer) func(BuildProgress) {
 	const every = 5 * time.Second
 	var (
 		begun bool
+		done  = "built"
 		stage BuildStage
 		last  time.Duration
 	)
@@ -22,8 +23,12 @@ func PrintProgress(w io.Writer) func(BuildProgress) {
 			return
 		}
 		if p.Stage == BuildReady {
-			fmt.Fprintf(w, "  the homeserver is built (%s); the next start is a matter of seconds\n", p.Elapsed.Round(time.Second))
+			fmt.Fprintf(w, "  the homeserver is %s (%s); the next start is a matter of seconds\n", done, p.Elapsed.Round(time.Second))
 			return
+		}
+		if !begun && p.Stage == BuildInstalling {
+			begun, done = true, "installed"
+			fmt.Fprintf(w, "installing the homeserver (Synapse %s), once: about %s …\n", SynapseVersion, roughly(p.Estimate))
 		}
 		if !begun {
 			begun = true
@@ -41,6 +46,10 @@ func PrintProgress(w io.Writer) func(BuildProgress) {
 			}
 		case BuildCompiling:
 			fmt.Fprintf(w, "  compiling: %d of %d packages\n", p.Done, p.Total)
+		case BuildInstalling:
+			if !first {
+				fmt.Fprintf(w, "  installing: %d of %d packages\n", p.Done, p.Total)
+			}
 		case BuildLinking:
 			fmt.Fprintln(w, "  linking")
 		}
