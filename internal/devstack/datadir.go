@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-const dataDirPrefix = "matrixrtc-dendrite-"
+const dataDirPrefix = "matrixrtc-devstack-"
 
 // dataDir is a homeserver's temporary directory. A lock in it lives as long as
 // this process, so that a later start finds what killed ones left behind.
