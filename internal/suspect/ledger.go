@@ -170,9 +170,9 @@ func (l *Ledger) Entries(sessions []*matrixrtc.Session) []Entry {
 		}
 	}
 	n := len(list)
-	said := map[voice]matrixrtc.DialectName{}
+	says := map[voice]*Entry{}
 	for i := range list {
-		said[list[i].voice()] = list[i].Dialect
+		says[list[i].voice()] = &list[i]
 	}
 	for _, e := range l.state {
 		for _, m := range l.decode(&e) {
@@ -180,7 +180,7 @@ func (l *Ledger) Entries(sessions []*matrixrtc.Session) []Entry {
 				continue
 			}
 			entry := x.entry(m)
-			entry.Superseded = supersedes(said[entry.voice()], m.Dialect)
+			entry.Superseded = says[entry.voice()].supersedes(&entry)
 			list = append(list, entry)
 		}
 	}
@@ -212,11 +212,12 @@ type (
 
 func (e *Entry) voice() voice { return voice{e.Slot, e.MemberKey()} }
 
-// supersedes reports whether a device that counts in one dialect says with it
-// anew what it says in another event. One that speaks in two dialects at once
-// says the same twice on purpose.
-func supersedes(counts, other matrixrtc.DialectName) bool {
-	return counts != "" && (counts == other || counts == matrixrtc.DialectCall && other == matrixrtc.DialectArray)
+// supersedes reports whether a device that counts says with e anew what it says
+// under another key. One that speaks in two dialects at once says the same twice
+// on purpose.
+func (e *Entry) supersedes(o *Entry) bool {
+	return e != nil && e.Key != o.Key &&
+		(e.Dialect == o.Dialect || e.Dialect == matrixrtc.DialectCall && o.Dialect == matrixrtc.DialectArray)
 }
 
 // decode reads the memberships of a state event.
