@@ -180,6 +180,7 @@ func (c *Client) save(ctx context.Context) {
 	case err == nil:
 		s.saved, s.failed = doc.Position, false
 		return
+	case ctx.Err() != nil: // interrupted: Close saves
 	case !s.failed:
 		c.log.Warn("where we are cannot be kept: after a restart more will have to be asked again", "err", err)
 	default:
