@@ -57,6 +57,8 @@ type Config struct {
 	// 1h.
 	TokenLifetime time.Duration `yaml:"token_lifetime"`
 
+	GapFill GapFill `yaml:"gapfill"`
+
 	SFU   SFU   `yaml:"sfu"`
 	Media Media `yaml:"media"`
 	// LiveKit is handed to the embedded LiveKit as it stands: LiveKit's own
@@ -157,6 +159,16 @@ func (c *Config) texts() map[string]*string {
 		"sfu.keys_file":          &c.SFU.KeysFile,
 		"media.address":          &c.Media.Address,
 		"log_level":              &c.LogLevel,
+
+		"gapfill.mode":                &c.GapFill.Mode,
+		"gapfill.upstream":            &c.GapFill.Upstream,
+		"gapfill.store":               &c.GapFill.Store,
+		"gapfill.redis":               &c.GapFill.Redis,
+		"gapfill.redis_password":      (*string)(&c.GapFill.RedisPassword),
+		"gapfill.redis_password_file": &c.GapFill.RedisPasswordFile,
+		"gapfill.key_file":            &c.GapFill.KeyFile,
+		"gapfill.as_token":            (*string)(&c.GapFill.ASToken),
+		"gapfill.as_token_file":       &c.GapFill.ASTokenFile,
 	}
 }
 

@@ -169,6 +169,10 @@ func TestEnvironment(t *testing.T) {
 			[]string{"LIVEKIT_REDIS_URL has no effect", "LIVEKIT_AS_TOKEN has no effect", "LIVEKIT_CS_API_URL_OVERRIDES has no effect", "LIVEKIT_FOO has no effect", "public_url"}, nil},
 		{"overrides that are none", "", []string{"LIVEKIT_CS_API_URL_OVERRIDES=a.example", full}, "", "", "", nil, []string{"LIVEKIT_CS_API_URL_OVERRIDES: want server="}},
 		{"media", "", []string{"NODE_IP=here", "UDP_PORT=1-2", full}, "", "", "", nil, []string{"UDP_PORT: want one port", "NODE_IP: media.address: want an IP address"}},
+		{"gap-fill", "gapfill: {redis: 'redis://file'}\n", []string{"MATRIXRTC_GAPFILL=auto", "MATRIXRTC_GAPFILL_STORE=memory", "MATRIXRTC_HOMESERVER_URL=http://hs.example", "MATRIXRTC_GAPFILL_PROXY=true", "MATRIXRTC_GAPFILL_MAX_DELAY=1h", full}, "", "", "", []string{"public_url", "forgotten when the site ends"}, nil},
+		{"gap-fill, wrong", "", []string{"MATRIXRTC_GAPFILL=on", "MATRIXRTC_GAPFILL_UPSTREAM=hs.example", "MATRIXRTC_GAPFILL_REDIS=localhost", "MATRIXRTC_GAPFILL_REQUIRE_AUTH=perhaps", "MATRIXRTC_GAPFILL_MAX_SCHEDULED=many", "MATRIXRTC_GAPFILL_MAX_DELAY=hunter2", "MATRIXRTC_GAPFILL_AS_TOKEN_FILE=/nowhere", full}, "", "", "", nil,
+			[]string{"MATRIXRTC_GAPFILL_REQUIRE_AUTH: want true", "MATRIXRTC_GAPFILL_MAX_DELAY: want a time", "MATRIXRTC_GAPFILL_MAX_SCHEDULED: want a number",
+				"MATRIXRTC_GAPFILL_UPSTREAM: gapfill.upstream: want https://", "MATRIXRTC_GAPFILL_REDIS: gapfill.redis: want redis://", "MATRIXRTC_GAPFILL_AS_TOKEN_FILE: gapfill.as_token_file: open /nowhere", "gapfill.key_file: missing"}},
 		{"ours win over theirs", "", []string{"MATRIXRTC_LISTEN=:1", "LIVEKIT_JWT_BIND=:2", "MATRIXRTC_PUBLIC_URL=http://x.example", full}, "", "", ":1", []string{"browsers refuse"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,6 +26,15 @@ var variables = []struct{ name, key string }{
 	{"MATRIXRTC_SERVER_NAME", "homeserver.server_name"},
 	{"MATRIXRTC_HOMESERVER_URL", "homeserver.url"},
 	{"MATRIXRTC_LOG_LEVEL", "log_level"},
+	{"MATRIXRTC_GAPFILL", "gapfill.mode"},
+	{"MATRIXRTC_GAPFILL_UPSTREAM", "gapfill.upstream"},
+	{"MATRIXRTC_GAPFILL_STORE", "gapfill.store"},
+	{"MATRIXRTC_GAPFILL_REDIS", "gapfill.redis"},
+	{"MATRIXRTC_GAPFILL_REDIS_PASSWORD", "gapfill.redis_password"},
+	{"MATRIXRTC_GAPFILL_REDIS_PASSWORD_FILE", "gapfill.redis_password_file"},
+	{"MATRIXRTC_GAPFILL_KEY_FILE", "gapfill.key_file"},
+	{"MATRIXRTC_GAPFILL_AS_TOKEN", "gapfill.as_token"},
+	{"MATRIXRTC_GAPFILL_AS_TOKEN_FILE", "gapfill.as_token_file"},
 }
 
 // replaces lists the settings of a weaker layer that a setting does away with:
@@ -38,6 +47,13 @@ var replaces = map[string][]string{
 	"sfu.keys_file":    {"sfu.key", "sfu.key_file", "sfu.secret", "sfu.secret_file"},
 	"admin.token":      {"admin.token_file"},
 	"admin.token_file": {"admin.token"},
+
+	"gapfill.store":               {"gapfill.redis"},
+	"gapfill.redis":               {"gapfill.store"},
+	"gapfill.redis_password":      {"gapfill.redis_password_file"},
+	"gapfill.redis_password_file": {"gapfill.redis_password"},
+	"gapfill.as_token":            {"gapfill.as_token_file"},
+	"gapfill.as_token_file":       {"gapfill.as_token"},
 }
 
 // missing are variables of lk-jwt-service and LiveKit whose capability is not
@@ -83,6 +99,9 @@ func (c *Config) applyEnv(environ []string) (warnings []string, problems []Probl
 	}
 	for _, v := range variables {
 		known[v.name] = true
+	}
+	for _, name := range gapFillVariables {
+		known[name] = true
 	}
 	for _, name := range names {
 		if why, ok := missing[name]; ok {
@@ -154,7 +173,7 @@ func (c *Config) applyOthers(env map[string]string) (problems []Problem) {
 		c.Media.UDPPort = port
 		c.setOrigin("media.udp_port", "UDP_PORT")
 	}
-	return problems
+	return append(problems, c.gapFillEnv(env)...)
 }
 
 // splitList reads names separated by commas or white space.

@@ -54,7 +54,7 @@ func TestExampleConfigIsComplete(t *testing.T) {
 	}
 	for _, block := range []struct{ typ, prefix string }{
 		{"Config", ""}, {"Admin", "admin."}, {"Homeserver", "homeserver."}, {"RateLimit", "rate_limit."},
-		{"SFU", "sfu."}, {"Media", "media."},
+		{"SFU", "sfu."}, {"Media", "media."}, {"GapFill", "gapfill."},
 	} {
 		for _, key := range knownKeys(block.typ) {
 			if cfg.origin[block.prefix+key] == "" && !strings.Contains(text, key) {
@@ -73,6 +73,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 	for _, v := range variables {
 		names = append(names, v.name)
 	}
+	names = append(names, gapFillVariables...)
 	for name := range missing {
 		names = append(names, name)
 	}

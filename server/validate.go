@@ -23,6 +23,7 @@ func (c *Config) problems() []Problem {
 	v := &validator{c: c}
 	v.listeners()
 	v.homeservers()
+	v.gapFill()
 	v.sfu()
 	v.livekit()
 	if c.TokenLifetime != 0 && (c.TokenLifetime < time.Minute || c.TokenLifetime > time.Hour) {
@@ -210,7 +211,7 @@ func (c *Config) warnings() (list []string) {
 	if c.InsecureSkipVerify {
 		list = append(list, "certificates are not checked: anybody on the path can pretend to be any user")
 	}
-	return list
+	return append(list, c.GapFill.warnings()...)
 }
 
 // fullAccess is the list of full-access servers with its default.
