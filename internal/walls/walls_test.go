@@ -47,6 +47,7 @@ var importers = map[string][]string{
 	"server/web":          {"server", "cmd/...", "internal/stage", "e2e/..."},
 	"internal/authapi":    {"livekit", "server", "server/auth"},
 	"internal/lklog":      {"livekit", "server/sfu"},
+	"internal/throttle":   {"server/..."},
 	"internal/past":       {"cmd/...", "server/web", "internal/stage"},
 	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e/..."},
 	"internal/eventfile":  {"cmd/..."},
