@@ -9,6 +9,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -19,7 +20,16 @@ import (
 // Watch hands every change of the room to emit until ctx ends, which is no
 // error. The first lines lead from an empty room to the present one. It fails
 // if emit does, and when the homeserver will say nothing more about the room.
-func Watch(ctx context.Context, room *client.Room, emit func(report.Change) error) error {
+// suspects, if it is not nil, says who is dead in truth.
+func Watch(ctx context.Context, room *client.Room, suspects *Suspects, emit func(report.Change) error) error {
+	judged, marked := make(chan []verdict), marks{}
+	if suspects != nil {
+		judging, stop := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { suspects.run(judging, judged) })
+		defer running.Wait()
+		defer stop()
+	}
 	encrypted := false
 	room.Read(func(r *matrixrtc.Room) { encrypted = r.Encrypted() })
 	updates, lines := room.Updates(), &lines{room: room}
@@ -35,6 +45,12 @@ func Watch(ctx context.Context, room *client.Room, emit func(report.Change) erro
 		select {
 		case <-ctx.Done():
 			return nil
+		case list := <-judged:
+			for _, c := range marked.lines(list, time.Now()) {
+				if err := emit(c); err != nil {
+					return err
+				}
+			}
 		case u, ok := <-updates:
 			if !ok {
 				if ctx.Err() != nil {

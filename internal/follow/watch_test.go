@@ -75,7 +75,7 @@ func watching(t *testing.T, room *client.Room, s *transcript) (stop func() error
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- Watch(ctx, room, s.emit) }()
+	go func() { ended <- Watch(ctx, room, nil, s.emit) }()
 	return func() error {
 		cancel()
 		return <-ended
@@ -172,7 +172,7 @@ func TestWatchEndsWhenLoggedOut(t *testing.T) {
 		var s transcript
 		room := open(t, h, id, alice, "A", nil)
 		ended := make(chan error, 1)
-		go func() { ended <- Watch(t.Context(), room, s.emit) }()
+		go func() { ended <- Watch(t.Context(), room, nil, s.emit) }()
 		synctest.Wait()
 		h.LogOut("A")
 		if err := <-ended; err == nil || !strings.Contains(err.Error(), "logged out") {
@@ -187,7 +187,7 @@ func TestWatchEndsWhenTheOutputDoes(t *testing.T) {
 		h := rtctest.NewHomeserver()
 		id := h.CreateRoom(alice)
 		broken := errors.New("broken pipe")
-		err := Watch(t.Context(), open(t, h, id, alice, "A", nil), func(report.Change) error { return broken })
+		err := Watch(t.Context(), open(t, h, id, alice, "A", nil), nil, func(report.Change) error { return broken })
 		if !errors.Is(err, broken) {
 			t.Errorf("Watch ends with %v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
 )
 
 // Change is one line of `watch --json`: one step of a room's sessions, or of
@@ -35,6 +36,10 @@ type Change struct {
 	Counted bool `json:"counted,omitempty"`
 
 	Error string `json:"error,omitempty"`
+
+	// Doubt is what member_suspected and member_cleared have: how sure it is that
+	// the member is dead, and why.
+	*Doubt
 
 	// What follows is in lines of `join --json` only.
 
@@ -94,6 +99,10 @@ const (
 	// KindNote says that a part of an answer of the homeserver could not be
 	// used; everything else of it was.
 	KindNote = "note"
+	// KindSuspected says that a member is probably dead, and how sure that is;
+	// KindCleared that it is not after all.
+	KindSuspected = "member_suspected"
+	KindCleared   = "member_cleared"
 
 	// KindOwn: our own membership is in another state.
 	KindOwn = "own"
@@ -146,6 +155,18 @@ func OfChange(room matrixrtc.RoomID, c matrixrtc.Change, s *matrixrtc.Session) C
 		out.Kind, out.Event, out.Sender, out.Problems, out.Counted = KindInvalid, c.Event, c.Sender, c.Problems, c.Counted
 	}
 	return out
+}
+
+// OfSuspicion is a line about a member of a session that is taken for dead, or is
+// not any more (KindCleared).
+func OfSuspicion(v *suspect.Verdict, session *matrixrtc.Session, now time.Time) Change {
+	d := OfVerdict(v, session, "", now)
+	c := Change{At: now.UnixMilli(), Seen: now.UnixMilli(), Kind: KindSuspected, Room: v.Room, Slot: v.Slot,
+		Application: v.Application.Type, Member: &d.Member, Doubt: &d.Doubt}
+	if v.Certainty == suspect.Alive {
+		c.Kind = KindCleared
+	}
+	return c
 }
 
 // Notice is a line of `watch --json` that is not a change of a session.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
 )
 
 // Line writes a change as one line for people, without the newline:
@@ -62,10 +63,30 @@ func sentence(c Change) (color, text string) {
 		return colorBad, "our account is no longer in the room"
 	case KindInRoom:
 		return colorGood, "our account is in the room again"
+	case KindSuspected, KindCleared:
+		return suspicion(c)
 	case KindNote:
 		return colorNote, "note: " + CleanLine(c.Error)
 	}
 	return mediaSentence(c)
+}
+
+// suspicion says that a member of a session is taken for dead, or is not any more.
+func suspicion(c Change) (color, text string) {
+	if c.Doubt == nil {
+		return "", c.Kind
+	}
+	name, because := who(c.Member), CleanLine(c.Why)
+	if c.Kind == KindCleared {
+		return "", fmt.Sprintf("%s seems to be alive after all: %s", name, because)
+	}
+	degree := map[string]string{
+		suspect.Possible.String(): "may be dead", suspect.Likely.String(): "is probably dead", suspect.Certain.String(): "is dead",
+	}[c.Certainty]
+	if degree == "" {
+		degree = Clean(c.Certainty)
+	}
+	return colorNote, fmt.Sprintf("%s %s: %s", name, degree, because)
 }
 
 func how(m *Member) string {
