@@ -29,7 +29,7 @@ const (
 )
 
 // delayForms are the shapes that this homeserver has answered to.
-type delayForms struct{ schedule, manage delayForm }
+type delayForms struct{ schedule, manage, list, look delayForm }
 
 // forms lists the shapes to try.
 func (o offer) forms(works delayForm) []delayForm {

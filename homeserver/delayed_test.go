@@ -361,7 +361,7 @@ func TestRetireDelayed(t *testing.T) {
 		if err := f.client(nil).RetireDelayed(t.Context(), room1, leaving(), ""); err != nil {
 			t.Error(err)
 		}
-		if n != 4 {
+		if n != 16 {
 			t.Errorf("%d pages were read", n)
 		}
 	})

@@ -20,6 +20,14 @@ func stateTypes() []string {
 	}
 }
 
+// timelineTypes are the events that matter as they happen: besides state,
+// redactions, and how calls are announced and declined.
+func timelineTypes() []string {
+	return append(stateTypes(), matrixrtc.TypeRoomRedaction,
+		matrixrtc.TypeNotification, matrixrtc.TypeNotificationUnstable, matrixrtc.TypeNotify, matrixrtc.TypeNotifyUnstable,
+		matrixrtc.TypeDecline, matrixrtc.TypeDeclineUnstable)
+}
+
 // isMembership reports whether a type states memberships, so that it matters
 // whether its sender is joined. Only sticky events come encrypted.
 func isMembership(typ string) bool {
@@ -46,7 +54,7 @@ func syncFilter() string {
 			"ephemeral":    nothing,
 			"state":        section{"types": stateTypes(), "lazy_load_members": true},
 			"timeline": section{
-				"types":             append(stateTypes(), matrixrtc.TypeRoomRedaction),
+				"types":             timelineTypes(),
 				"lazy_load_members": true,
 				"limit":             timelineLimit,
 			},

@@ -147,9 +147,12 @@ func (s *syncer) poll(ctx context.Context, hold time.Duration) (*syncBody, error
 		// first answer comes at once whatever the timeout, so that may be odd.
 		query.Set("timeout", strconv.FormatInt(rand.N(time.Second).Milliseconds(), 10))
 	}
-	if offer.stateAfter != "" {
-		query.Set(offer.stateAfter, "true")
+	if offer.stateAfter == "" {
+		// Synapse has it and does not say so. One that does not have it passes over
+		// the parameter: the answer tells.
+		offer.stateAfter = "org.matrix.msc4222.use_state_after"
 	}
+	query.Set(offer.stateAfter, "true")
 	var body syncBody
 	_, err = s.c.do(ctx, request{op: "sync", method: http.MethodGet, path: []any{"v3", "sync"}, query: query, out: &body,
 		limit: syncAnswer, timeout: timeout, impatient: true})
