@@ -190,3 +190,13 @@ func person(user, membership string) string {
 func call(id, user, content string) string {
 	return ev(id, matrixrtc.TypeCallMember, "_"+user+"_D", user, content)
 }
+
+// sometimes answers a path with 500 until it has been asked so many times.
+func (f *fake) sometimes(tries *int, fails int, body string) func(*http.Request) (int, string) {
+	return func(*http.Request) (int, string) {
+		if *tries++; *tries <= fails {
+			return http.StatusInternalServerError, `{}`
+		}
+		return http.StatusOK, body
+	}
+}
