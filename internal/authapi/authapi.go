@@ -1,7 +1,7 @@
-// Package authapi holds the JSON bodies of the MatrixRTC authorization API:
-// what a client sends to /sfu/get and /get_token, and what it gets back. The
-// client side (package livekit) and the server side (package server/auth)
-// share it. It holds data only: it sends, checks and decides nothing.
+// Package authapi holds the paths and JSON bodies of the MatrixRTC authorization
+// API: what a client or a homeserver sends, and what it gets back. The client side
+// (package livekit) and the server side (package server/auth) share it. It holds
+// data only: it sends, checks and decides nothing.
 package authapi
 
 import "encoding/json"
@@ -88,6 +88,11 @@ const (
 	CodeUnknown       = "M_UNKNOWN"
 	CodeUnrecognized  = "M_UNRECOGNIZED"
 	CodeLimitExceeded = "M_LIMIT_EXCEEDED"
+	CodeInvalidParam  = "M_INVALID_PARAM"
+	CodeMissingToken  = "M_MISSING_TOKEN"
+	CodeUnknownToken  = "M_UNKNOWN_TOKEN"
+	CodeTooLarge      = "M_TOO_LARGE"
+	CodeNotFound      = "M_NOT_FOUND"
 )
 
 // Error is a Matrix error body.

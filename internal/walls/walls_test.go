@@ -25,7 +25,7 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 // "/..." stands for everything below it.
 var importers = map[string][]string{
 	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e/...", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "internal/rights", "internal/suspect", "examples/...", "bench"},
-	"internal/canonical":  {"", "internal/suspect", "server/auth", "livekit", "mesh", "homeserver", "e2e/..."},
+	"internal/canonical":  {"", "internal/suspect", "server/auth", "server/auth/xmatrix", "livekit", "mesh", "homeserver", "e2e/..."},
 	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
 	"media":               {"livekit", "mesh", "client", "rtctest", "internal/samples", "internal/stage", "internal/follow", "cmd/...", "e2e/...", "examples/..."},
@@ -67,7 +67,7 @@ var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack",
 
 // someTestsMayAlso lists what the tests of one package may import besides: the
 // real part instead of a mock.
-var someTestsMayAlso = map[string][]string{"archive": {"homeserver"}, "server/gapfill": {"homeserver", "server/gapfill/storetest"}, "server/auth/jobs": {"server/auth/jobs/jobstest"}}
+var someTestsMayAlso = map[string][]string{"server": {"homeserver"}, "archive": {"homeserver"}, "server/gapfill": {"homeserver", "server/gapfill/storetest"}, "server/auth/jobs": {"server/auth/jobs/jobstest"}}
 
 // thirdParty says who may import a module of somebody else.
 var thirdParty = map[string][]string{

@@ -15,13 +15,13 @@ func FuzzRequests(f *testing.F) {
 	f.Add([]byte(`{"openid_token":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, c := range []struct {
-			read func([]byte) (*request, *failure)
+			read func([]byte, bool) (*request, *failure)
 			into any
 		}{
 			{readSFUGet, &authapi.SFUGetRequest{}},
 			{readGetToken, &authapi.GetTokenRequest{}},
 		} {
-			q, fail := c.read(body)
+			q, fail := c.read(body, false)
 			if fail != nil {
 				if fail.status != 400 || fail.code == "" || fail.message == "" || fail.reason == nil {
 					t.Errorf("%+v", fail)

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
@@ -17,27 +19,83 @@ import (
 
 const (
 	// maxBody bounds a request; real ones have under 2 KiB.
-	maxBody     = 64 << 10
-	readTimeout = 10 * time.Second
+	maxBody = 64 << 10
+	// maxTransaction bounds what a homeserver sends at once.
+	maxTransaction = 32 << 20
+	readTimeout    = 10 * time.Second
+	// answerTimeout bounds all that is asked of others for one request.
+	answerTimeout = 30 * time.Second
 	// roomTimeout bounds the creation of a room.
 	roomTimeout = 5 * time.Second
 )
 
 var _ http.Handler = (*Service)(nil)
 
+// endpoint answers requests to a path.
+type endpoint struct {
+	name   string // for logs and metrics
+	method string
+	cors   bool // browsers may ask
+	most   int64
+	answer func(context.Context, *slog.Logger, *http.Request, []byte) (any, *failure)
+}
+
+// routes are the endpoints by path.
+func (s *Service) routes() map[string]*endpoint {
+	all := map[string]*endpoint{}
+	add := func(e endpoint, paths ...string) {
+		if e.method == "" {
+			e.method = http.MethodPost
+		}
+		if e.most == 0 {
+			e.most = maxBody
+		}
+		for _, p := range paths {
+			all[p] = &e
+		}
+	}
+	add(endpoint{name: "sfu_get", cors: true, answer: s.sfuGet}, authapi.PathSFUGet)
+	add(endpoint{name: "get_token", cors: true, answer: s.getToken}, authapi.PathGetToken)
+	if s.cfg.Leaves != nil { // whoever probes finds nothing else
+		add(endpoint{name: "delegate", cors: true, answer: s.delegate}, authapi.PathDelegateDelayedLeave)
+	}
+	if s.home == nil {
+		return all
+	}
+	add(endpoint{name: "client_get_token", cors: true, answer: s.clientGetToken}, authapi.ClientGetTokenPaths()...)
+	if s.cfg.Leaves != nil {
+		add(endpoint{name: "client_delegate", cors: true, answer: s.clientDelegate}, authapi.ClientDelegatePaths()...)
+	}
+	add(endpoint{name: "federation_get_token", answer: s.federationGetToken}, authapi.FederationGetTokenPaths()...)
+	add(endpoint{name: "ping", answer: s.ping}, authapi.PathPing)
+	add(endpoint{name: "transaction", method: http.MethodPut, most: maxTransaction, answer: s.transaction}, authapi.PathTransactions)
+	return all
+}
+
 // ServeHTTP answers the paths of internal/authapi. Mount it where the paths
 // begin (http.StripPrefix takes a prefix off).
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("X-Content-Type-Options", "nosniff")
-	switch r.URL.Path {
-	case authapi.PathHealth:
+	path := r.URL.Path
+	if id, ok := strings.CutPrefix(path, authapi.PathTransactions); ok && id != "" && !strings.Contains(id, "/") {
+		path = authapi.PathTransactions
+	} else if ok {
+		path = ""
+	}
+	e := s.endpoints[path]
+	switch {
+	case path == authapi.PathHealth:
+		h.Set("Access-Control-Allow-Origin", "*")
 		s.serveHealth(w, r)
-	case authapi.PathSFUGet, authapi.PathGetToken:
-		s.serveToken(w, r)
-	default:
+	case path == authapi.PathWebhook:
+		s.serveWebhook(w, r)
+	case e == nil:
+		h.Set("Access-Control-Allow-Origin", "*")
+		s.metrics.request("other", http.StatusNotFound, 0)
 		writeError(w, http.StatusNotFound, authapi.CodeUnrecognized, "no such endpoint")
+	default:
+		s.serve(w, r, e)
 	}
 }
 
@@ -53,52 +111,77 @@ func (s *Service) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
+// serve answers a request to an endpoint: what all of them have in common.
+func (s *Service) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	h := w.Header()
-	switch r.Method {
-	case http.MethodOptions:
-		h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+	allow := e.method
+	if e.cors {
+		h.Set("Access-Control-Allow-Origin", "*")
+		allow += ", OPTIONS"
+	}
+	switch {
+	case e.cors && r.Method == http.MethodOptions:
+		h.Set("Access-Control-Allow-Methods", allow)
 		h.Set("Access-Control-Allow-Headers", "Accept, Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, Authorization, X-Requested-With")
 		h.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusOK)
 		return
-	case http.MethodPost:
-	default:
-		h.Set("Allow", "POST, OPTIONS")
+	case r.Method != e.method:
+		h.Set("Allow", allow)
 		w.WriteHeader(http.StatusMethodNotAllowed)
+		s.metrics.request(e.name, http.StatusMethodNotAllowed, 0)
 		return
 	}
 	// The id is what a user can quote and an operator can search for.
 	id := rand.Text()[:13]
 	h.Set("X-Request-Id", id)
-	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+	if e.cors {
+		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+	}
 	h.Set("Cache-Control", "no-store")
 	start := time.Now()
-	log := s.log.With("request", id, "endpoint", r.URL.Path)
-
-	if s.closed.Load() {
-		writeError(w, http.StatusServiceUnavailable, authapi.CodeUnknown, "the service is shutting down")
-		return
-	}
-	if wait, ok := s.allow(r, start); !ok {
-		log.Debug("too many requests")
-		writeLimited(w, wait)
-		return
-	}
-	want, fail := s.read(w, r)
-	var answer authapi.TokenResponse
-	if fail == nil {
-		log = log.With("room", want.room, "slot", want.slot, "server", want.openid.MatrixServerName)
-		answer, fail = s.issue(r.Context(), log, want)
-	}
-	took := time.Since(start).Round(time.Millisecond)
+	log := s.log.With("request", id, "endpoint", e.name)
+	answer, fail := s.answer(w, r, e, log, start)
+	took := time.Since(start)
 	if fail != nil {
-		log.Log(r.Context(), fail.level(), "token refused", "status", fail.status, "reason", fail.reason, "took", took)
-		writeError(w, fail.status, fail.code, fail.message)
+		log.Log(r.Context(), fail.level(), "refused", "status", fail.status, "reason", fail.reason, "took", took.Round(time.Millisecond))
+		if fail.retry > 0 {
+			h.Set("Retry-After", strconv.Itoa(int(math.Ceil(fail.retry.Seconds()))))
+		}
+		writeJSON(w, fail.status, &authapi.Error{
+			Code: fail.code, Message: fail.message + " (request " + id + ")", RetryAfter: retryMillis(fail.retry),
+		})
+		s.metrics.request(e.name, fail.status, took)
 		return
 	}
-	log.Debug("token request answered", "took", took)
+	log.Debug("answered", "took", took)
 	writeJSON(w, http.StatusOK, answer)
+	s.metrics.request(e.name, http.StatusOK, took)
+}
+
+// answer reads the request and has the endpoint answer it.
+func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, log *slog.Logger, now time.Time) (any, *failure) {
+	if s.closed.Load() {
+		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service is shutting down", errors.New("shutting down"), 0}
+	}
+	if wait, ok := s.allow(r, now); !ok {
+		s.metrics.denials.WithLabelValues("address_rate").Inc()
+		return nil, limited(wait)
+	}
+	rc := http.NewResponseController(w)
+	// Not every ResponseWriter has deadlines; the body is bounded anyway.
+	_ = rc.SetReadDeadline(now.Add(readTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.most))
+	_ = rc.SetReadDeadline(time.Time{})
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, &failure{http.StatusRequestEntityTooLarge, authapi.CodeTooLarge, "the body is too large", err, 0}
+	}
+	if err != nil {
+		return nil, notJSON(err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	return e.answer(ctx, log, r, body)
 }
 
 // allow counts a request, and says how long to wait if there were too many.
@@ -122,6 +205,7 @@ type failure struct {
 	status        int
 	code, message string
 	reason        error
+	retry         time.Duration // how long to wait; 0: not said
 }
 
 func (f *failure) level() slog.Level {
@@ -132,47 +216,28 @@ func (f *failure) level() slog.Level {
 }
 
 func badJSON(message string) *failure {
-	return &failure{http.StatusBadRequest, authapi.CodeBadJSON, message, errors.New(message)}
-}
-
-// request is what both endpoints ask for.
-type request struct {
-	room, slot string
-	openid     authapi.OpenIDToken
-	delay      authapi.Delay
-	claimed    string // user id, "" if the endpoint has none
-	// identity is the name of the user's participant on the SFU.
-	identity func(user string) string
-}
-
-// read decodes and checks the body of a request.
-func (s *Service) read(w http.ResponseWriter, r *http.Request) (*request, *failure) {
-	rc := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the body is bounded anyway.
-	_ = rc.SetReadDeadline(time.Now().Add(readTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = rc.SetReadDeadline(time.Time{})
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, &failure{http.StatusRequestEntityTooLarge, "M_TOO_LARGE", "the body is too large", err}
-	}
-	if err != nil {
-		return nil, notJSON(err)
-	}
-	if r.URL.Path == authapi.PathSFUGet {
-		return readSFUGet(body)
-	}
-	return readGetToken(body)
+	return &failure{http.StatusBadRequest, authapi.CodeBadJSON, message, errors.New(message), 0}
 }
 
 func notJSON(err error) *failure {
-	return &failure{http.StatusBadRequest, authapi.CodeNotJSON, "the body is not the JSON that this endpoint takes", err}
+	return &failure{http.StatusBadRequest, authapi.CodeNotJSON, "the body is not the JSON that this endpoint takes", err, 0}
 }
 
-// decodeStrict reads exactly one JSON value and refuses keys that the type
-// does not have.
-func decodeStrict(data []byte, into any) error {
+func limited(wait time.Duration) *failure {
+	return &failure{http.StatusTooManyRequests, authapi.CodeLimitExceeded, "too many requests", errors.New("too many requests"), max(wait, time.Millisecond)}
+}
+
+func retryMillis(d time.Duration) int64 {
+	return int64(math.Ceil(float64(d) / float64(time.Millisecond)))
+}
+
+// decode reads exactly one JSON value. Unless it is lenient it refuses keys that
+// the type does not have.
+func decode(data []byte, into any, lenient bool) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
+	if !lenient {
+		d.DisallowUnknownFields()
+	}
 	if err := d.Decode(into); err != nil {
 		return err
 	}
@@ -184,13 +249,6 @@ func decodeStrict(data []byte, into any) error {
 
 func writeError(w http.ResponseWriter, status int, code, message string) {
 	writeJSON(w, status, &authapi.Error{Code: code, Message: message})
-}
-
-func writeLimited(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	writeJSON(w, http.StatusTooManyRequests, &authapi.Error{
-		Code: authapi.CodeLimitExceeded, Message: "too many requests", RetryAfter: max(1, wait.Milliseconds()),
-	})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

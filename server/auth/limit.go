@@ -11,13 +11,13 @@ import (
 // maxClients bounds the memory of the rate limit.
 const maxClients = 16384
 
-// limiter is a token bucket for each client address.
-type limiter struct {
+// limiter is a token bucket for each client address, user, or whatever has one.
+type limiter[K comparable] struct {
 	rate  float64 // tokens per second
 	burst float64
 
 	mu      sync.Mutex
-	buckets *lru[netip.Addr, *bucket]
+	buckets *lru[K, *bucket]
 }
 
 type bucket struct {
@@ -25,12 +25,18 @@ type bucket struct {
 	at     time.Time
 }
 
-func newLimiter(r Rate, clients int) *limiter {
-	return &limiter{rate: r.PerSecond, burst: float64(r.Burst), buckets: newLRU[netip.Addr, *bucket](clients)}
+func newLimiter[K comparable](r Rate, most int) *limiter[K] {
+	return &limiter[K]{rate: r.PerSecond, burst: float64(r.Burst), buckets: newLRU[K, *bucket](most)}
+}
+
+func (l *limiter[K]) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.buckets.items)
 }
 
 // take takes one token. Without one it says how long to wait for it.
-func (l *limiter) take(client netip.Addr, now time.Time) (wait time.Duration, ok bool) {
+func (l *limiter[K]) take(client K, now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, known := l.buckets.get(client)

@@ -9,7 +9,7 @@ import (
 
 func TestLimiter(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(Rate{PerSecond: 2, Burst: 3}, 2)
+	l := newLimiter[netip.Addr](Rate{PerSecond: 2, Burst: 3}, 2)
 	a, b, c := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("198.51.100.3")
 	start := time.Unix(1_764_000_000, 0)
 	for _, step := range []struct {

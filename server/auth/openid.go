@@ -3,110 +3,49 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"sync"
 	"time"
 )
 
 const (
 	userinfoPath = "/_matrix/federation/v1/openid/userinfo"
-	maxUserinfo  = 64 << 10
-	openTimeout  = 8 * time.Second
+	// maxVouched bounds the memory of the window.
+	maxVouched = 16384
+	// How many tokens are checked at once, in all and with one server: a server
+	// that is slow keeps nobody else waiting.
+	checksAtOnce    = 2048
+	checksPerServer = 256
 )
 
+// errCrowded: too many tokens are being checked.
+var errCrowded = errors.New("too many tokens are being checked")
+
 // openID asks homeservers whom an OpenID token belongs to (server-server API,
-// "OpenID"). It keeps no answer: a token that was taken back is refused at
-// once.
+// "OpenID"). Without a window it keeps no answer: a token that was taken back is
+// refused at once.
 type openID struct {
-	overrides map[string]string
-	written   *http.Client // for overrides
-	// own are the servers that the operator named. They may be in the
-	// operator's own network; all others have to be public.
-	own           map[string]bool
-	trusted, rest *federation
+	servers *servers
+	window  time.Duration
+
+	mu      sync.Mutex
+	vouched *lru[[sha256.Size]byte, vouch]
+	waiting map[string]int // checks under way, by server
+	all     int
 }
 
-// federation is a way to reach federation APIs, with connections and memory of
-// its own.
-type federation struct {
-	resolver *resolver
-	client   *http.Client
-	web      *http.Transport // for .well-known
+// vouch is what a server has said of a token. The token itself is not kept.
+type vouch struct {
+	user  string
+	until time.Time
 }
 
-type targetKey struct{}
-
-func newOpenID(overrides map[string]string, own []string, o Options) *openID {
-	conf := &tls.Config{RootCAs: o.RootCAs, InsecureSkipVerify: o.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
-	guarded := &dialer{dns: o.DNS, dial: o.Dial, guard: &guard{o.AllowNetworks}, tls: conf}
-	free := &dialer{dns: o.DNS, dial: o.Dial, tls: conf}
-	written := newTransport(conf)
-	written.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return free.tcp(ctx, addr) }
-	v := &openID{
-		overrides: overrides,
-		written:   newClient(written),
-		own:       make(map[string]bool),
-		trusted:   newFederation(free),
-		rest:      newFederation(guarded),
-	}
-	for _, name := range own {
-		v.own[name] = true
-	}
-	return v
-}
-
-func newFederation(d *dialer) *federation {
-	t := newTransport(d.tls)
-	t.DialContext = func(context.Context, string, string) (net.Conn, error) {
-		return nil, errors.New("federation speaks TLS only")
-	}
-	t.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		target, ok := ctx.Value(targetKey{}).(target)
-		if !ok {
-			return nil, errors.New("connection without a target")
-		}
-		ctx, cancel := context.WithTimeout(ctx, openTimeout)
-		defer cancel()
-		return d.open(ctx, target)
-	}
-	web := newTransport(d.tls)
-	web.MaxIdleConns, web.IdleConnTimeout = 16, 5*time.Second
-	web.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.tcp(ctx, addr) }
-	return &federation{resolver: newResolver(d.dns, web), client: newClient(t), web: web}
-}
-
-func newTransport(conf *tls.Config) *http.Transport {
-	return &http.Transport{
-		TLSClientConfig:        conf.Clone(),
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  10 * time.Second,
-		MaxIdleConns:           512,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
-func newClient(t *http.Transport) *http.Client {
-	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // a redirect would carry the token elsewhere
-	}}
-}
-
-func (o *openID) close() {
-	o.written.CloseIdleConnections()
-	for _, f := range []*federation{o.trusted, o.rest} {
-		f.client.CloseIdleConnections()
-		f.web.CloseIdleConnections()
-	}
+func newOpenID(s *servers, window time.Duration) *openID {
+	return &openID{servers: s, window: window, vouched: newLRU[[sha256.Size]byte, vouch](maxVouched), waiting: map[string]int{}}
 }
 
 // verify is the user a token belongs to, by the word of the homeserver that
@@ -116,14 +55,21 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 	if err != nil {
 		return "", err
 	}
-	query := userinfoPath + "?access_token=" + url.QueryEscape(token)
-	var body []byte
-	if base, ok := o.overrides[server]; ok {
-		body, err = fetch(ctx, o.written, strings.TrimSuffix(base, "/")+query, "")
-	} else if o.own[server] {
-		body, err = o.trusted.fetch(ctx, name, query)
-	} else {
-		body, err = o.rest.fetch(ctx, name, query)
+	var key [sha256.Size]byte
+	if o.window > 0 {
+		key = sha256.Sum256([]byte(server + "\x00" + token))
+		if user, ok := o.known(key, time.Now()); ok {
+			return user, nil
+		}
+	}
+	if !o.enter(server) {
+		return "", errCrowded
+	}
+	defer o.leave(server)
+	asked := time.Now()
+	a, err := o.servers.call(ctx, name, call{method: http.MethodGet, path: userinfoPath + "?access_token=" + url.QueryEscape(token)})
+	if err == nil && a.status != http.StatusOK {
+		err = &statusError{a.status}
 	}
 	if err != nil {
 		return "", fmt.Errorf("asking %s for the user of a token: %w", name.name, err)
@@ -131,63 +77,51 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 	var info struct {
 		Sub string `json:"sub"`
 	}
-	if err := json.Unmarshal(body, &info); err != nil {
+	if err := json.Unmarshal(a.body, &info); err != nil {
 		return "", fmt.Errorf("answer of %s: %w", name.name, err)
 	}
 	// A server vouches for its own users only.
 	if got := userServer(info.Sub); got != server {
 		return "", fmt.Errorf("%s vouches for a user that is not its own (%q)", name.name, shorten(info.Sub))
 	}
+	if o.window > 0 {
+		o.mu.Lock()
+		o.vouched.put(key, vouch{info.Sub, asked.Add(o.window)})
+		o.mu.Unlock()
+	}
 	return info.Sub, nil
 }
 
-// fetch gets a path from the federation API of a server.
-func (f *federation) fetch(ctx context.Context, name serverName, path string) ([]byte, error) {
-	t, err := f.resolver.resolve(ctx, name, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	// The transport pools connections by the host of the URL. A host made of
-	// the target keeps apart what differs in address or certificate.
-	sum := sha256.Sum256([]byte(t.key()))
-	host := hex.EncodeToString(sum[:16]) + ".invalid"
-	body, err := fetch(context.WithValue(ctx, targetKey{}, t), f.client, "https://"+host+path, t.host)
-	if _, answered := errors.AsType[*statusError](err); err != nil && !answered && ctx.Err() == nil {
-		f.resolver.forget(name)
-	}
-	return body, err
+func (o *openID) known(key [sha256.Size]byte, now time.Time) (user string, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v, ok := o.vouched.get(key)
+	return v.user, ok && now.Before(v.until)
 }
 
-// statusError is an answer other than 200.
-type statusError struct{ status int }
+// size is how many answers are remembered.
+func (o *openID) size() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.vouched.items)
+}
 
-func (e *statusError) Error() string { return fmt.Sprintf("status %d", e.status) }
+func (o *openID) enter(server string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all >= checksAtOnce || o.waiting[server] >= checksPerServer {
+		return false
+	}
+	o.all++
+	o.waiting[server]++
+	return true
+}
 
-// fetch gets a small body. host is the Host header, "" for the one of the URL.
-func fetch(ctx context.Context, c *http.Client, rawURL, host string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
-	if err != nil {
-		return nil, errors.New("the URL cannot be requested")
+func (o *openID) leave(server string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all--
+	if o.waiting[server]--; o.waiting[server] <= 0 {
+		delete(o.waiting, server)
 	}
-	req.Host = host
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "matrixrtc")
-	resp, err := c.Do(req)
-	if err != nil {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // a url.Error prints the URL, and with it the token
-		}
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxUserinfo+1))
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		return nil, &statusError{resp.StatusCode}
-	case err != nil:
-		return nil, err
-	case len(body) > maxUserinfo:
-		return nil, errors.New("the answer is too large")
-	}
-	return body, nil
 }

@@ -20,8 +20,8 @@ func newTestOpenID(t *testing.T, n *internet, c *ca, overrides map[string]string
 	opts := n.options(c)
 	opts.setDefaults()
 	opts.Dial = n.dial
-	o := newOpenID(overrides, nil, *opts)
-	t.Cleanup(o.close)
+	o := newOpenID(newServers(overrides, nil, *opts), 0)
+	t.Cleanup(o.servers.close)
 	return o
 }
 
@@ -60,8 +60,8 @@ func TestPrivateNetworks(t *testing.T) {
 	opts := n.options(ca)
 	opts.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	opts.setDefaults()
-	o := newOpenID(nil, nil, *opts)
-	defer o.close()
+	o := newOpenID(newServers(nil, nil, *opts), 0)
+	defer o.servers.close()
 	if user, err := o.verify(t.Context(), "inside.example", "tok-ann"); err != nil || user != "@ann:inside.example" {
 		t.Errorf("allowed network: %q, %v", user, err)
 	}
@@ -79,8 +79,8 @@ func TestOwnHomeserverInPrivateNetwork(t *testing.T) {
 	n.ports["192.168.0.7:8448"] = hs.addr()
 	opts := n.options(ca)
 	opts.setDefaults()
-	o := newOpenID(nil, []string{"one.example"}, *opts)
-	defer o.close()
+	o := newOpenID(newServers(nil, []string{"one.example"}, *opts), 0)
+	defer o.servers.close()
 	if user, err := o.verify(t.Context(), "one.example", "tok-ann"); err != nil || user != "@ann:one.example" {
 		t.Errorf("%q, %v", user, err)
 	}
@@ -135,7 +135,7 @@ func TestBadAnswers(t *testing.T) {
 		"spaces":           answer(200, `{"sub":"@a n:one.example"}`),
 		"broken UTF-8":     answer(200, "{\"sub\":\"@a\xff:one.example\"}"),
 		"too long":         answer(200, `{"sub":"@`+strings.Repeat("a", 255)+`:one.example"}`),
-		"too much":         answer(200, `{"sub":"@ann:one.example","x":"`+strings.Repeat("x", maxUserinfo)+`"}`),
+		"too much":         answer(200, `{"sub":"@ann:one.example","x":"`+strings.Repeat("x", maxAnswer)+`"}`),
 		"connection drops": func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
 	}
 	for name, h := range answers {
@@ -205,8 +205,8 @@ func TestInsecureSkipVerify(t *testing.T) {
 	opts := n.options(ca)
 	opts.InsecureSkipVerify = true
 	opts.setDefaults()
-	o := newOpenID(nil, nil, *opts)
-	defer o.close()
+	o := newOpenID(newServers(nil, nil, *opts), 0)
+	defer o.servers.close()
 	if _, err := o.verify(t.Context(), "9.9.9.9", "tok-ann"); err != nil {
 		t.Error(err)
 	}

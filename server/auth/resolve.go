@@ -213,3 +213,10 @@ func (r *resolver) srv(ctx context.Context, service, host string) []string {
 	}
 	return out
 }
+
+// size is how much is remembered.
+func (r *resolver) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.cache.items)
+}

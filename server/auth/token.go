@@ -6,32 +6,45 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/livekit/protocol/auth"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
 )
 
-func readSFUGet(body []byte) (*request, *failure) {
+// request is what the endpoints that take OpenID tokens ask for.
+type request struct {
+	room, slot string
+	openid     authapi.OpenIDToken
+	delay      authapi.Delay
+	claimed    string // user id, "" if the endpoint has none
+	// identity is the name of the user's participant on the SFU.
+	identity func(user string) string
+}
+
+func readSFUGet(body []byte, lenient bool) (*request, *failure) {
 	var in authapi.SFUGetRequest
-	if err := decodeStrict(body, &in); err != nil {
+	if err := decode(body, &in, lenient); err != nil {
 		return nil, notJSON(err)
 	}
 	if in.Room == "" {
-		return nil, badJSON("room is missing")
+		return nil, missing("room")
 	}
 	req := &request{
 		room: in.Room, slot: string(matrixrtc.RoomCall), delay: in.Delay,
 		identity: func(user string) string { return user + ":" + in.DeviceID },
 	}
-	return req, req.readShared(in.OpenIDToken)
+	return req, req.readShared(in.OpenIDToken, lenient)
 }
 
-func readGetToken(body []byte) (*request, *failure) {
+func readGetToken(body []byte, lenient bool) (*request, *failure) {
 	var in authapi.GetTokenRequest
-	if err := decodeStrict(body, &in); err != nil {
+	if err := decode(body, &in, lenient); err != nil {
 		return nil, notJSON(err)
 	}
 	for _, f := range []struct{ name, value string }{
@@ -42,7 +55,7 @@ func readGetToken(body []byte) (*request, *failure) {
 		{"member.claimed_device_id", in.Member.ClaimedDeviceID},
 	} {
 		if f.value == "" {
-			return nil, badJSON(f.name + " is missing")
+			return nil, missing(f.name)
 		}
 	}
 	req := &request{
@@ -51,74 +64,260 @@ func readGetToken(body []byte) (*request, *failure) {
 			return canonical.Hash(user, in.Member.ClaimedDeviceID, in.Member.ID)
 		},
 	}
-	return req, req.readShared(in.OpenIDToken)
+	return req, req.readShared(in.OpenIDToken, lenient)
 }
 
-// readShared checks what both endpoints have.
-func (q *request) readShared(token []byte) *failure {
-	if len(token) == 0 {
-		return badJSON("openid_token is missing")
+func readDelegate(body []byte, lenient bool) (*request, *failure) {
+	req, fail := readGetToken(body, lenient)
+	if fail == nil && req.delay.ID == "" {
+		fail = badJSON("delay_id and delay_timeout are missing")
 	}
-	if err := decodeStrict(token, &q.openid); err != nil {
+	return req, fail
+}
+
+// readShared checks what all of them have.
+func (q *request) readShared(token []byte, lenient bool) *failure {
+	if len(token) == 0 {
+		return missing("openid_token")
+	}
+	if err := decode(token, &q.openid, lenient); err != nil {
 		return notJSON(fmt.Errorf("openid_token: %w", err))
 	}
 	switch {
 	case q.openid.AccessToken == "":
-		return badJSON("openid_token.access_token is missing")
+		return missing("openid_token.access_token")
 	case q.openid.MatrixServerName == "":
-		return badJSON("openid_token.matrix_server_name is missing")
+		return missing("openid_token.matrix_server_name")
 	case (q.delay.ID == "") != (q.delay.Timeout == 0):
 		return badJSON("delay_id and delay_timeout are given together or not at all")
 	case q.delay.Timeout < 0:
 		return badJSON("delay_timeout is negative")
+	case q.delay.Timeout > int64(leave.MaxDelay/time.Millisecond):
+		return badJSON("delay_timeout is longer than a year")
 	}
 	return nil
 }
 
-// issue checks who asks, opens the room if they may, and signs a token.
-func (s *Service) issue(ctx context.Context, log *slog.Logger, q *request) (authapi.TokenResponse, *failure) {
-	vctx, cancel := context.WithTimeout(ctx, s.verify)
-	user, err := s.openid.verify(vctx, q.openid.MatrixServerName, q.openid.AccessToken)
-	cancel()
+// sfuGet answers POST /sfu/get.
+func (s *Service) sfuGet(ctx context.Context, log *slog.Logger, _ *http.Request, body []byte) (any, *failure) {
+	q, fail := readSFUGet(body, s.lenient)
+	if fail != nil {
+		return nil, fail
+	}
+	return s.issue(ctx, log, q)
+}
+
+// getToken answers POST /get_token.
+func (s *Service) getToken(ctx context.Context, log *slog.Logger, _ *http.Request, body []byte) (any, *failure) {
+	q, fail := readGetToken(body, s.lenient)
+	if fail != nil {
+		return nil, fail
+	}
+	return s.issue(ctx, log, q)
+}
+
+// delegate answers POST /delegate_delayed_leave.
+func (s *Service) delegate(ctx context.Context, log *slog.Logger, _ *http.Request, body []byte) (any, *failure) {
+	q, fail := readDelegate(body, s.lenient)
+	if fail != nil {
+		return nil, fail
+	}
+	user, fail := s.vouchedFor(ctx, q)
+	if fail != nil {
+		return nil, fail
+	}
+	if s.access(q.openid.MatrixServerName, user, q.room, false) != AccessFull {
+		s.metrics.denials.WithLabelValues("delegation").Inc()
+		return nil, &failure{http.StatusForbidden, authapi.CodeForbidden, noDelegation, errors.New(noDelegation), 0}
+	}
+	if fail := s.quota(user, q.openid.MatrixServerName); fail != nil {
+		return nil, fail
+	}
+	if fail := s.resolvable(ctx, q.openid.MatrixServerName); fail != nil {
+		return nil, fail
+	}
+	return struct{}{}, s.takeLeave(ctx, log, q.leave(user, canonical.Hash(q.room, q.slot)))
+}
+
+const noDelegation = "a delayed leave can be delegated by users of this service's own homeservers only"
+
+// vouchedFor is the user who asks, by the word of the user's homeserver.
+func (s *Service) vouchedFor(ctx context.Context, q *request) (string, *failure) {
+	ctx, cancel := context.WithTimeout(ctx, s.verify)
+	defer cancel()
+	start := time.Now()
+	user, err := s.openid.verify(ctx, q.openid.MatrixServerName, q.openid.AccessToken)
+	s.metrics.openID.WithLabelValues(outcome(err)).Observe(time.Since(start).Seconds())
+	if errors.Is(err, errCrowded) {
+		return "", limited(time.Second)
+	}
 	if err == nil && q.claimed != "" && q.claimed != user {
 		err = errors.New("the claimed user is not the one that the homeserver knows")
 	}
 	if err != nil {
-		return authapi.TokenResponse{}, &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "the OpenID token could not be verified", err}
+		return "", &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "the OpenID token could not be verified", err, 0}
 	}
-	log = log.With("user", user)
-	full := s.hasFullAccess(q.openid.MatrixServerName)
+	return user, nil
+}
+
+// resolvable fails if the homeserver of a leave could not be told anything.
+func (s *Service) resolvable(ctx context.Context, server string) *failure {
+	ctx, cancel := context.WithTimeout(ctx, s.verify)
+	defer cancel()
+	if _, err := s.apis.base(ctx, server); err != nil {
+		return &failure{http.StatusBadRequest, authapi.CodeBadJSON, "the client-server API of the user's homeserver is not found", err, 0}
+	}
+	return nil
+}
+
+// leave is the delayed leave that comes with a request.
+func (q *request) leave(user, alias string) leave.Job {
+	return leave.Job{
+		Room: alias, Identity: q.identity(user), Server: q.openid.MatrixServerName, User: user,
+		DelayID: q.delay.ID, Delay: time.Duration(q.delay.Timeout) * time.Millisecond,
+	}
+}
+
+// issue checks who asks and grants a token.
+func (s *Service) issue(ctx context.Context, log *slog.Logger, q *request) (any, *failure) {
+	user, fail := s.vouchedFor(ctx, q)
+	if fail != nil {
+		return nil, fail
+	}
+	g := &grantee{user: user, server: q.openid.MatrixServerName, room: q.room, slot: q.slot, identity: q.identity(user)}
 	if q.delay.ID != "" {
-		if !full {
-			return authapi.TokenResponse{}, badJSON("a delayed leave can be delegated by users of this service's own homeservers only")
-		}
-		log.Debug("delayed leave not taken over: this service cannot do that; the client's own restarts keep it away")
+		job := q.leave(user, "")
+		g.leave = &job
 	}
-	alias := canonical.Hash(q.room, q.slot)
-	if full {
-		rctx, cancel := context.WithTimeout(ctx, roomTimeout)
-		err := s.cfg.Rooms.CreateRoom(rctx, alias)
-		cancel()
-		if err != nil {
-			return authapi.TokenResponse{}, &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the call could not be opened on the SFU", err}
+	return s.grant(ctx, log, g)
+}
+
+// grantee is somebody who asks for a token and has been authenticated.
+type grantee struct {
+	user, server string // server is the user's
+	room, slot   string
+	identity     string
+	home         bool       // asks at an endpoint for homeservers, and was found in the room
+	create       bool       // the room is made also with restricted access
+	leave        *leave.Job // to be looked after; nil: none. Its Room is not set
+}
+
+// grant opens the room if that is allowed, takes the leave over, and signs a token.
+func (s *Service) grant(ctx context.Context, log *slog.Logger, g *grantee) (any, *failure) {
+	access := s.access(g.server, g.user, g.room, g.home)
+	if access == AccessNone {
+		s.metrics.denials.WithLabelValues("rule").Inc()
+		return nil, &failure{http.StatusForbidden, authapi.CodeForbidden, "not allowed here", errors.New("a rule of the policy"), 0}
+	}
+	if g.leave != nil && access != AccessFull {
+		s.metrics.denials.WithLabelValues("delegation").Inc()
+		return nil, badJSON(noDelegation)
+	}
+	if fail := s.quota(g.user, g.server); fail != nil {
+		return nil, fail
+	}
+	if fail := s.checkMembership(ctx, g); fail != nil {
+		return nil, fail
+	}
+	if g.leave != nil && s.leaves != nil {
+		if fail := s.resolvable(ctx, g.server); fail != nil {
+			return nil, fail // before there is a room
 		}
 	}
-	jwt, err := s.sign(alias, q.identity(user))
+	alias := canonical.Hash(g.room, g.slot)
+	if access == AccessFull || g.create {
+		if fail := s.makeRoom(ctx, alias); fail != nil {
+			return nil, fail
+		}
+	}
+	if g.leave != nil {
+		g.leave.Room = alias
+		if fail := s.takeLeave(ctx, log, *g.leave); fail != nil {
+			return nil, fail
+		}
+	}
+	until := time.Now().Add(s.lifetime)
+	if err := s.seats.take(ctx, g.room, g.user, sfuPlace{alias, g.identity, until.Unix()}); err != nil {
+		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service cannot remember the token", err, 0}
+	}
+	jwt, err := s.sign(alias, g.identity, s.mayPublish(g.server, access, g.home))
 	if err != nil {
-		return authapi.TokenResponse{}, &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the token could not be made", err}
+		return nil, &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the token could not be made", err, 0}
 	}
-	log.Info("token issued", "alias", alias, "full_access", full)
+	log.Info("token issued", "user", g.user, "room", g.room, "slot", g.slot, "alias", alias, "access", string(access))
 	return authapi.TokenResponse{URL: s.cfg.SFUURL, JWT: jwt}, nil
+}
+
+// quota counts a token of a user.
+func (s *Service) quota(user, server string) *failure {
+	now := time.Now()
+	if s.perUser != nil {
+		if wait, ok := s.perUser.take(user, now); !ok {
+			s.metrics.denials.WithLabelValues("user_quota").Inc()
+			return limited(wait)
+		}
+	}
+	if s.perServer != nil {
+		if wait, ok := s.perServer.take(server, now); !ok {
+			s.metrics.denials.WithLabelValues("server_quota").Inc()
+			return limited(wait)
+		}
+	}
+	return nil
+}
+
+// checkMembership fails if a user is known not to be in the Matrix room, where
+// the policy wants that to be checked.
+func (s *Service) checkMembership(ctx context.Context, g *grantee) *failure {
+	if g.home || !s.policy.CheckMembership || s.home == nil || s.home.token == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.verify)
+	defer cancel()
+	joined, err := s.home.joined(ctx, asker{user: g.user}, g.room)
+	if errors.Is(err, errNoEndpoint) {
+		return nil // of another server, and nobody can tell
+	}
+	return s.member(joined, err)
+}
+
+// makeRoom makes the room on the SFU, or finds it there.
+func (s *Service) makeRoom(ctx context.Context, alias string) *failure {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	if err := s.cfg.Rooms.CreateRoom(ctx, alias); err != nil {
+		s.metrics.rooms.WithLabelValues("failed").Inc()
+		return &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the call could not be opened on the SFU", err, 0}
+	}
+	s.metrics.rooms.WithLabelValues("ok").Inc()
+	return nil
+}
+
+// takeLeave takes a delayed leave over.
+func (s *Service) takeLeave(ctx context.Context, log *slog.Logger, job leave.Job) *failure {
+	if s.leaves == nil {
+		log.Debug("a delayed leave is not taken over: that is not configured; the client's own restarts keep it away")
+		return nil
+	}
+	err := s.leaves.delegate(ctx, job)
+	switch {
+	case errors.Is(err, jobs.ErrStore), errors.Is(err, errTooManyLeaves), ctx.Err() != nil:
+		return &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the delayed leave cannot be taken over at present", err, 0}
+	case err != nil:
+		return &failure{http.StatusBadRequest, authapi.CodeBadJSON, "the delayed leave cannot be taken over", err, 0}
+	}
+	log.Info("delayed leave taken over", "room", job.Room, "identity", job.Identity, "delay", job.Delay)
+	return nil
 }
 
 // sign makes the token of one identity in one room. It never lets its holder
 // create rooms: with room.auto_create off, that is what keeps users without
 // full access from opening calls.
-func (s *Service) sign(alias, identity string) (string, error) {
+func (s *Service) sign(alias, identity string, publish bool) (string, error) {
 	grant := &auth.VideoGrant{RoomJoin: true, Room: alias}
-	grant.SetCanPublish(true)
+	grant.SetCanPublish(publish)
 	grant.SetCanSubscribe(true)
-	grant.SetCanUpdateOwnMetadata(true)
+	grant.SetCanUpdateOwnMetadata(!s.policy.FixedMetadata)
 	return auth.NewAccessToken(s.cfg.Key, string(s.cfg.Secret)).
 		SetIdentity(identity).
 		SetVideoGrant(grant).

@@ -1,0 +1,402 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/xmatrix"
+)
+
+// The endpoints that MSC4195 gives to homeservers. They are reached in two ways:
+// the homeserver passes on what it has authenticated, and says who asks
+// (MSC4512); or a reverse proxy sends requests here as clients and other
+// homeservers have made them, and we authenticate them.
+
+var (
+	errMissingToken = &failure{http.StatusUnauthorized, authapi.CodeMissingToken, "an access token is needed", errors.New("no access token"), 0}
+	errWrongToken   = &failure{http.StatusUnauthorized, authapi.CodeUnknownToken, "the access token is not known", errUnknownToken, 0}
+)
+
+// bearer is the token of a request; one that is not there, or there twice, is a
+// failure.
+func bearer(r *http.Request) (Secret, *failure) {
+	values := r.Header.Values("Authorization")
+	if len(values) > 1 {
+		return "", &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "one authorization is enough", errors.New("two authorizations"), 0}
+	}
+	if len(values) == 0 {
+		return "", errMissingToken
+	}
+	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	if !ok || token == "" {
+		return "", errMissingToken
+	}
+	return Secret(token), nil
+}
+
+// fromHome says whether a token is our homeserver's.
+func (s *Service) fromHome(token Secret) bool {
+	want, got := sha256.Sum256([]byte(s.hsToken)), sha256.Sum256([]byte(token))
+	return s.hsToken != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
+// passedOn is what the homeserver says in a header about who asks.
+func passedOn(r *http.Request, header string) (string, *failure) {
+	values := r.Header.Values(header)
+	if len(values) != 1 || values[0] == "" {
+		return "", &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "the homeserver does not say who asks", errors.New("no " + header + ", or more than one"), 0}
+	}
+	return values[0], nil
+}
+
+// client is who makes a request to an endpoint for clients.
+func (s *Service) client(ctx context.Context, r *http.Request) (asker, *failure) {
+	token, fail := bearer(r)
+	if fail != nil {
+		return asker{}, fail
+	}
+	if s.fromHome(token) {
+		user, fail := passedOn(r, authapi.HeaderUser)
+		if fail == nil && userServer(user) != s.home.server {
+			fail = &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "not a user of this homeserver", errors.New("the homeserver passes on a request of another server's user"), 0}
+		}
+		return asker{user: user}, fail
+	}
+	user, err := s.home.whoami(ctx, token)
+	switch {
+	case errors.Is(err, errUnknownToken):
+		return asker{}, errWrongToken
+	case err != nil:
+		return asker{}, badGateway("the homeserver does not say whose access token it is", err)
+	}
+	return asker{user: user, token: token}, nil
+}
+
+// peer is the homeserver that makes a request to an endpoint for homeservers.
+func (s *Service) peer(ctx context.Context, r *http.Request, body []byte) (string, *failure) {
+	values := r.Header.Values("Authorization")
+	if len(values) > 0 && strings.HasPrefix(strings.ToLower(values[0]), "x-matrix ") {
+		origin, err := s.keys.verify(ctx, values, s.home.server, xmatrix.Request{Method: r.Method, URI: requestURI(r), Content: body})
+		if err != nil {
+			return "", &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "the request could not be authenticated", err, 0}
+		}
+		return origin, nil
+	}
+	token, fail := bearer(r)
+	if fail != nil {
+		return "", fail
+	}
+	if !s.fromHome(token) {
+		return "", errWrongToken
+	}
+	return passedOn(r, authapi.HeaderOrigin)
+}
+
+// requestURI is the path and query as they came, which is what is signed.
+func requestURI(r *http.Request) string {
+	if r.RequestURI != "" && strings.HasPrefix(r.RequestURI, "/") {
+		return r.RequestURI
+	}
+	return r.URL.RequestURI()
+}
+
+func badGateway(message string, err error) *failure {
+	return &failure{http.StatusBadGateway, authapi.CodeUnknown, message, err, 0}
+}
+
+// readHome decodes a body of an endpoint of homeservers. Fields that are not known
+// are let through, as everywhere in Matrix.
+func readHome(body []byte, needUser, needDelay bool) (*authapi.HomeRequest, *failure) {
+	var in authapi.HomeRequest
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, notJSON(err)
+	}
+	if in.MemberID == "" && in.Member != nil {
+		if in.Member.ID == "" {
+			return nil, missing("member.id")
+		}
+	} else if in.MemberID == "" {
+		return nil, missing("member_id")
+	} else if in.Member != nil && in.Member.ID != in.MemberID {
+		return nil, badJSON("member_id and member.id differ")
+	}
+	for _, f := range []struct {
+		name, value string
+		needed      bool
+	}{
+		{"room_id", in.RoomID, true},
+		{"slot_id", in.SlotID, true},
+		{"user_id", in.UserID, needUser},
+		{"delay_id", in.DelayID, needDelay},
+	} {
+		if f.needed && f.value == "" {
+			return nil, missing(f.name)
+		}
+	}
+	return &in, nil
+}
+
+func missing(field string) *failure { return badJSON(field + " is missing") }
+
+// homeIdentity is the name of a member on the SFU. Who names the member by its id
+// alone computes it from that; who sends the member object computes it with the
+// device, as deployed clients do (docs/protocol.md R-AUTH-4).
+func homeIdentity(in *authapi.HomeRequest, user string) string {
+	if in.MemberID != "" {
+		return canonical.Hash(user, in.MemberID)
+	}
+	device := in.Member.ClaimedDeviceID
+	if device == "" {
+		device = in.Member.DeviceID
+	}
+	return canonical.Hash(user, device, in.Member.ID)
+}
+
+// ourURL fails if a request means another SFU.
+func (s *Service) ourURL(url string) *failure {
+	if url == "" || strings.TrimRight(url, "/") == strings.TrimRight(s.cfg.SFUURL, "/") {
+		return nil
+	}
+	return &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "this homeserver has no such SFU", errors.New("a request for another SFU"), 0}
+}
+
+// member fails if somebody is not in a room, or if nobody can tell.
+func (s *Service) member(joined bool, err error) *failure {
+	switch {
+	case err != nil:
+		return badGateway("it cannot be checked who is in the room", err)
+	case !joined:
+		s.metrics.denials.WithLabelValues("not_joined").Inc()
+		return &failure{http.StatusForbidden, authapi.CodeForbidden, "not in the room", errors.New("not in the room"), 0}
+	}
+	return nil
+}
+
+// clientGetToken answers POST /_matrix/client/…/rtc/livekit/get_token.
+func (s *Service) clientGetToken(ctx context.Context, log *slog.Logger, r *http.Request, body []byte) (any, *failure) {
+	who, fail := s.client(ctx, r)
+	if fail != nil {
+		return nil, fail
+	}
+	in, fail := readHome(body, false, false)
+	if fail != nil {
+		return nil, fail
+	}
+	here := in.ServerName == "" || in.ServerName == s.home.server
+	if here {
+		if fail := s.ourURL(in.URL); fail != nil {
+			return nil, fail
+		}
+	}
+	if fail := s.member(s.home.joined(ctx, who, in.RoomID)); fail != nil {
+		return nil, fail
+	}
+	if !here {
+		return s.relay(ctx, who.user, in)
+	}
+	return s.grant(ctx, log, &grantee{
+		user: who.user, server: s.home.server, room: in.RoomID, slot: in.SlotID,
+		identity: homeIdentity(in, who.user), home: true,
+	})
+}
+
+// relay asks another homeserver for a token for its SFU.
+func (s *Service) relay(ctx context.Context, user string, in *authapi.HomeRequest) (any, *failure) {
+	name, err := parseServerName(in.ServerName)
+	if err != nil {
+		return nil, &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "server_name is not one", err, 0}
+	}
+	// Nobody has us ask servers that have nothing to do with the room.
+	joined, err := s.home.serverJoined(ctx, in.RoomID, name.name)
+	if errors.Is(err, errNoEndpoint) || errors.Is(err, errNoService) {
+		joined, err = true, nil // the other server checks its own part
+	}
+	if fail := s.member(joined, err); fail != nil {
+		return nil, fail
+	}
+	q := *in
+	q.ServerName, q.UserID = "", user
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, badGateway("the homeserver could not be asked", err)
+	}
+	a, err := s.askPeer(ctx, name, body)
+	if err != nil {
+		return nil, badGateway("the homeserver of the SFU could not be asked", err)
+	}
+	var answer struct {
+		URL string `json:"url"`
+		JWT string `json:"jwt"`
+	}
+	switch code := a.code(); {
+	case a.status == http.StatusForbidden && code == authapi.CodeForbidden:
+		return nil, &failure{a.status, code, "the homeserver of the SFU says: not in the room", &statusError{a.status}, 0}
+	case a.status == http.StatusBadRequest && code == authapi.CodeInvalidParam:
+		return nil, &failure{a.status, code, "the homeserver of the SFU has no such SFU", &statusError{a.status}, 0}
+	case a.status != http.StatusOK:
+		return nil, badGateway("the homeserver of the SFU gives no token", &statusError{a.status})
+	case json.Unmarshal(a.body, &answer) != nil || answer.JWT == "":
+		return nil, badGateway("the homeserver of the SFU gives no token", errors.New("no jwt in the answer"))
+	}
+	if answer.URL == "" {
+		answer.URL = in.URL
+	}
+	return authapi.TokenResponse{URL: answer.URL, JWT: answer.JWT}, nil
+}
+
+// askPeer asks another homeserver for a token, as our own one: signed with its
+// key if we have that, else through it.
+func (s *Service) askPeer(ctx context.Context, name serverName, body []byte) (*reply, error) {
+	paths := authapi.FederationGetTokenPaths()
+	var a *reply
+	// The unstable path is the deployed one.
+	for _, path := range []string{paths[1], paths[0]} {
+		var err error
+		if s.signingKey != nil {
+			var header string
+			header, err = s.signingKey.Sign(xmatrix.Request{
+				Method: http.MethodPost, URI: path, Origin: s.home.server, Destination: name.name, Content: body,
+			})
+			if err == nil {
+				a, err = s.openid.servers.call(ctx, name, call{method: http.MethodPost, path: path, authorization: header, body: body})
+			}
+		} else {
+			a, err = s.home.throughHome(ctx, name.name, path, body)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !a.unrecognised() {
+			break
+		}
+	}
+	return a, nil
+}
+
+// clientDelegate answers POST /_matrix/client/…/rtc/livekit/delegate_delayed_leave.
+func (s *Service) clientDelegate(ctx context.Context, log *slog.Logger, r *http.Request, body []byte) (any, *failure) {
+	who, fail := s.client(ctx, r)
+	if fail != nil {
+		return nil, fail
+	}
+	in, fail := readHome(body, false, true)
+	if fail == nil {
+		fail = s.ourURL(in.URL)
+	}
+	if fail == nil && s.access(s.home.server, who.user, in.RoomID, true) != AccessFull {
+		s.metrics.denials.WithLabelValues("delegation").Inc()
+		fail = &failure{http.StatusForbidden, authapi.CodeForbidden, noDelegation, errors.New(noDelegation), 0}
+	}
+	if fail == nil {
+		fail = s.quota(who.user, s.home.server)
+	}
+	if fail != nil {
+		return nil, fail
+	}
+	delay, err := s.home.look(ctx, who, in.RoomID, in.DelayID)
+	switch {
+	case errors.Is(err, errNoDelay):
+		return nil, &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "no such delayed event in the room", err, 0}
+	case err != nil:
+		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the delayed event could not be looked up", err, 0}
+	}
+	fail = s.takeLeave(ctx, log, leave.Job{
+		Room: canonical.Hash(in.RoomID, in.SlotID), Identity: homeIdentity(in, who.user),
+		Server: s.home.server, User: who.user, AsUser: s.home.token != "", DelayID: in.DelayID, Delay: delay,
+	})
+	return struct{}{}, fail
+}
+
+// federationGetToken answers POST /_matrix/federation/…/rtc/livekit/get_token.
+func (s *Service) federationGetToken(ctx context.Context, log *slog.Logger, r *http.Request, body []byte) (any, *failure) {
+	origin, fail := s.peer(ctx, r, body)
+	if fail != nil {
+		return nil, fail
+	}
+	in, fail := readHome(body, true, false)
+	if fail != nil {
+		return nil, fail
+	}
+	switch server := userServer(in.UserID); {
+	case server == "":
+		return nil, &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "user_id is not one", errors.New("not a user id"), 0}
+	case server != origin:
+		return nil, &failure{http.StatusForbidden, authapi.CodeForbidden, "not a user of the asking server", errors.New("a server asks for another one's user"), 0}
+	}
+	if fail := s.member(s.home.serverJoined(ctx, in.RoomID, s.home.server)); fail != nil {
+		return nil, fail
+	}
+	if fail := s.member(s.home.joined(ctx, asker{user: in.UserID}, in.RoomID)); fail != nil {
+		return nil, fail
+	}
+	if fail := s.ourURL(in.URL); fail != nil {
+		return nil, fail
+	}
+	// Whoever may subscribe to somebody here may do so before anybody is here.
+	return s.grant(ctx, log, &grantee{
+		user: in.UserID, server: origin, room: in.RoomID, slot: in.SlotID,
+		identity: homeIdentity(in, in.UserID), home: true, create: true,
+	})
+}
+
+// servePing answers the homeserver that asks whether we are there.
+func (s *Service) ping(_ context.Context, _ *slog.Logger, r *http.Request, _ []byte) (any, *failure) {
+	return struct{}{}, s.homeOnly(r)
+}
+
+// homeOnly lets nobody but our homeserver through.
+func (s *Service) homeOnly(r *http.Request) *failure {
+	token, fail := bearer(r)
+	if fail == nil && !s.fromHome(token) {
+		fail = errWrongToken
+	}
+	return fail
+}
+
+// transaction takes events of the homeserver: who is not in a room any more is
+// not to stay on the SFU.
+func (s *Service) transaction(ctx context.Context, _ *slog.Logger, r *http.Request, body []byte) (any, *failure) {
+	if fail := s.homeOnly(r); fail != nil {
+		return nil, fail
+	}
+	var in struct {
+		Events []struct {
+			Type     string  `json:"type"`
+			Room     string  `json:"room_id"`
+			StateKey *string `json:"state_key"`
+			Content  struct {
+				Membership any `json:"membership"`
+			} `json:"content"`
+		} `json:"events"`
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, notJSON(err)
+	}
+	for _, e := range in.Events {
+		if e.Type != "m.room.member" || e.StateKey == nil {
+			continue
+		}
+		if e.Content.Membership == "leave" || e.Content.Membership == "ban" {
+			s.MemberGone(ctx, e.Room, *e.StateKey)
+		}
+	}
+	return struct{}{}, nil
+}
+
+// MemberGone has a user removed from the SFU who has left a Matrix room, or was
+// banned from it. Whoever watches rooms calls it; it may be called from any
+// goroutine. Nothing happens if the user has no token for that room.
+func (s *Service) MemberGone(ctx context.Context, room, user string) {
+	if !s.closed.Load() {
+		s.seats.gone(ctx, room, user, "left")
+	}
+}

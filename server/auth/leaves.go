@@ -1,0 +1,433 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
+)
+
+// Presence knows who is on the SFU.
+type Presence interface {
+	// Participant says whether a participant is in a room, and the SFU's own name
+	// for the participant's connection, which changes with each ("" if it cannot
+	// tell). A room that does not exist has nobody.
+	Participant(ctx context.Context, room, identity string) (sid string, there bool, err error)
+}
+
+const (
+	// leavesAtOnce bounds how many questions about leaves are under way.
+	leavesAtOnce = 64
+	// leavesPoll is how often a store that others may write to is looked at.
+	leavesPoll = 5 * time.Second
+	// leavesMost bounds how many leaves are looked after.
+	leavesMost = 100_000
+	// leaveGrace is how long a client that connects anew may be away.
+	leaveGrace = time.Second
+	// askTimeout bounds a question about a leave. It is less than leave.Lease.
+	askTimeout = 5 * time.Second
+	// leavesDrain is how long the end waits for what is under way.
+	leavesDrain = 5 * time.Second
+	// storePatience is how long something that has happened waits for a store that
+	// does not answer.
+	storePatience = 10 * time.Minute
+)
+
+// errTooManyLeaves: no further leave is taken over.
+var errTooManyLeaves = errors.New("too many delayed leaves are looked after already")
+
+// errLeaveGone: the homeserver has no such delayed event.
+var errLeaveGone = errors.New("the homeserver knows no such delayed event")
+
+// retryError: the homeserver is to be asked again, not before some time.
+type retryError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+func (e *retryError) Unwrap() error { return e.err }
+
+// leaves looks after delayed leaves that were handed over (package leave says
+// how). One goroutine finds what is due; what is to be asked of the SFU and of
+// homeservers is asked by others, a bounded number of them. Every state is in the
+// store before it is acted upon, so that any replica can go on.
+type leaves struct {
+	store jobs.Store
+	rules leave.Rules
+	sfu   Presence // nil: nobody can tell
+	act   func(context.Context, *leave.Job, leave.Action) error
+	log   *slog.Logger
+	seen  func(leave.End) // counts
+
+	open  context.Context // ends when close begins
+	end   context.CancelFunc
+	ctx   context.Context // of what is under way; ends a little later
+	cut   context.CancelFunc
+	wake  chan struct{}
+	slots chan struct{}
+	done  chan struct{}
+
+	mu      sync.Mutex
+	closed  bool // nothing more is added to workers
+	workers sync.WaitGroup
+
+	countMu sync.Mutex
+	counts  map[leave.State]int
+	counted time.Time     // when
+	took    time.Duration // how long
+}
+
+func startLeaves(l *leaves) *leaves {
+	l.open, l.end = context.WithCancel(context.Background())
+	l.ctx, l.cut = context.WithCancel(context.Background())
+	l.wake, l.slots, l.done = make(chan struct{}, 1), make(chan struct{}, leavesAtOnce), make(chan struct{})
+	go l.run() // ended by close, which waits for done
+	return l
+}
+
+// close stops looking after leaves, and returns when nothing is under way any
+// more. What is in the store stays there. It may be called twice.
+func (l *leaves) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.end()
+	late := time.AfterFunc(leavesDrain, l.cut)
+	<-l.done
+	late.Stop()
+	l.cut()
+}
+
+func leaveKey(room, identity string) string { return room + "\x00" + identity }
+
+// delegate takes a leave over, in the place of an older one of the participant.
+func (l *leaves) delegate(ctx context.Context, want leave.Job) error {
+	want.ID = rand.Text()
+	job, err := leave.New(want, time.Now())
+	if err != nil {
+		return err
+	}
+	if l.total(ctx) >= leavesMost {
+		return errTooManyLeaves
+	}
+	for {
+		old, err := l.store.Get(ctx, leaveKey(job.Room, job.Identity))
+		if err != nil && !errors.Is(err, jobs.ErrNotFound) {
+			return err
+		}
+		if err = l.put(ctx, job, old.Version); err == nil {
+			break
+		}
+		if !errors.Is(err, jobs.ErrConflict) {
+			return err
+		}
+	}
+	l.poke()
+	return nil
+}
+
+// withdraw forgets the leave of a participant who may not send it any more.
+func (l *leaves) withdraw(ctx context.Context, room, identity string) error {
+	for {
+		r, err := l.store.Get(ctx, leaveKey(room, identity))
+		if err == nil {
+			err = l.store.Delete(ctx, r.Key, r.Version)
+		}
+		if errors.Is(err, jobs.ErrNotFound) {
+			return nil
+		}
+		if !errors.Is(err, jobs.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// happened is what the SFU says of a participant.
+func (l *leaves) happened(ctx context.Context, room, identity string, in leave.Input) {
+	key := leaveKey(room, identity)
+	err := l.apply(ctx, key, "", in)
+	if err == nil {
+		return
+	}
+	// Whoever says so says it once.
+	l.log.Warn("a participant came or went while the store of delayed leaves did not answer; it is asked again", "err", err)
+	l.worker(func() { l.insist(key, "", in) })
+}
+
+// worker runs f beside the others, if there is room.
+func (l *leaves) worker(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		return false
+	}
+	l.workers.Go(func() { // run waits for it
+		defer func() { <-l.slots; l.poke() }()
+		f()
+	})
+	return true
+}
+
+func (l *leaves) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *leaves) run() {
+	defer close(l.done)
+	defer l.workers.Wait()
+	l.worker(l.recover)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.open.Done():
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+		timer.Reset(l.round())
+	}
+}
+
+// recover has everybody looked for who was connected when a replica ended.
+func (l *leaves) recover() {
+	var keys []string
+	err := l.store.All(l.open, func(r jobs.Record) bool { keys = append(keys, r.Key); return true })
+	if err != nil && l.open.Err() == nil {
+		l.log.Warn("delayed leaves of an earlier run cannot be read; they are looked at when they are due", "err", err)
+	}
+	for _, key := range keys {
+		if l.open.Err() != nil {
+			return
+		}
+		_ = l.apply(l.ctx, key, "", leave.Recovered{}) // else it is looked at when it is due
+	}
+}
+
+// round begins what is due, and says how long to wait for the next round.
+func (l *leaves) round() time.Duration {
+	free := cap(l.slots) - len(l.slots)
+	if free <= 0 {
+		return leavesPoll // whoever gives a slot back wakes us
+	}
+	ctx, cancel := context.WithTimeout(l.open, askTimeout)
+	defer cancel()
+	now := time.Now()
+	due, err := l.store.Due(ctx, now, free)
+	if err != nil {
+		if l.open.Err() == nil {
+			l.log.Warn("the store of delayed leaves does not answer", "err", err)
+		}
+		return 250 * time.Millisecond
+	}
+	for _, r := range due {
+		l.worker(func() { l.step(r) })
+	}
+	if len(due) == free {
+		return leavesPoll
+	}
+	next, err := l.store.Next(ctx)
+	switch {
+	case err != nil || len(due) > 0: // what is due is still there, at its old time
+		return 250 * time.Millisecond
+	case next.IsZero():
+		return leavesPoll
+	}
+	return min(max(time.Until(next), time.Millisecond), leavesPoll)
+}
+
+// step does what is due for a record. Of several replicas that try, the one that
+// writes first does it.
+func (l *leaves) step(r jobs.Record) {
+	job, ok := l.read(r)
+	if !ok {
+		return
+	}
+	effects := job.Step(l.rules, leave.Due{}, time.Now(), mathrand.Float64())
+	if l.write(l.ctx, job, r.Version) == nil {
+		l.perform(job, effects)
+	}
+}
+
+// apply tells the job with a key what has happened, and does what comes of it. An
+// id that is not "" names the delegation that is meant. The error is the store's;
+// then nothing has happened.
+func (l *leaves) apply(ctx context.Context, key, id string, in leave.Input) error {
+	for {
+		r, err := l.store.Get(ctx, key)
+		if errors.Is(err, jobs.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		job, ok := l.read(r)
+		if !ok || id != "" && job.ID != id {
+			return nil
+		}
+		before := *job
+		effects := job.Step(l.rules, in, time.Now(), mathrand.Float64())
+		if *job == before && len(effects) == 0 {
+			return nil
+		}
+		err = l.write(ctx, job, r.Version)
+		if errors.Is(err, jobs.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.poke()
+		if len(effects) > 0 && !l.worker(func() { l.perform(job, effects) }) {
+			l.perform(job, effects)
+		}
+		return nil
+	}
+}
+
+// insist applies an input until the store has taken it.
+func (l *leaves) insist(key, id string, in leave.Input) {
+	ctx, cancel := context.WithTimeout(l.ctx, storePatience)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		if l.apply(ctx, key, id, in) == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// perform does what a step has asked for, and tells the job what came of it.
+func (l *leaves) perform(job *leave.Job, effects []leave.Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case leave.Look:
+			l.insist(leaveKey(job.Room, job.Identity), job.ID, l.look(job))
+		case leave.Ask:
+			l.insist(leaveKey(job.Room, job.Identity), job.ID, l.ask(job, e.Action))
+		case leave.Forget:
+			l.log.Info("a delayed leave is over", "room", job.Room, "identity", job.Identity, "why", e.Why, "took", time.Since(job.Since).Round(time.Second))
+			l.seen(e.Why)
+		}
+	}
+}
+
+func (l *leaves) look(job *leave.Job) leave.Input {
+	if l.sfu == nil {
+		return leave.Unseen{}
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, askTimeout)
+	defer cancel()
+	sid, there, err := l.sfu.Participant(ctx, job.Room, job.Identity)
+	switch {
+	case err != nil:
+		l.log.Debug("the SFU cannot say whether a participant is there", "room", job.Room, "identity", job.Identity, "err", err)
+		return leave.Unseen{}
+	case !there:
+		return leave.Absent{}
+	}
+	return leave.Present{SID: sid}
+}
+
+func (l *leaves) ask(job *leave.Job, action leave.Action) leave.Input {
+	ctx, cancel := context.WithTimeout(l.ctx, askTimeout)
+	defer cancel()
+	asked := time.Now()
+	err := l.act(ctx, job, action)
+	log := l.log.With("room", job.Room, "identity", job.Identity, "action", string(action))
+	switch {
+	case err == nil:
+		log.Debug("the homeserver has done it")
+		return leave.Done{Action: action, Asked: asked}
+	case errors.Is(err, errLeaveGone) && action == leave.Send:
+		return leave.Done{Action: action, Asked: asked}
+	case errors.Is(err, errLeaveGone):
+		log.Info("the delayed leave is gone", "err", err)
+		return leave.Gone{}
+	}
+	log.Warn("the homeserver could not be asked", "err", err)
+	failed := leave.Failed{Action: action}
+	if again, ok := errors.AsType[*retryError](err); ok {
+		failed.RetryAfter = again.after
+	}
+	return failed
+}
+
+// read decodes a record. One that cannot be read is dropped: it would be due for
+// ever.
+func (l *leaves) read(r jobs.Record) (*leave.Job, bool) {
+	var job leave.Job
+	err := json.Unmarshal(r.Data, &job)
+	if err == nil && leaveKey(job.Room, job.Identity) == r.Key && job.Delay > 0 {
+		return &job, true
+	}
+	l.log.Error("a delayed leave in the store cannot be read and is dropped", "err", err)
+	_ = l.store.Delete(l.ctx, r.Key, r.Version) // if that fails it comes again
+	return nil, false
+}
+
+// write stores a job over a version, or takes it out if it has ended.
+func (l *leaves) write(ctx context.Context, job *leave.Job, version int64) error {
+	if job.State == leave.Ended {
+		return l.store.Delete(ctx, leaveKey(job.Room, job.Identity), version)
+	}
+	return l.put(ctx, job, version)
+}
+
+func (l *leaves) put(ctx context.Context, job *leave.Job, version int64) error {
+	data, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("storing a delayed leave: %w", err)
+	}
+	_, err = l.store.Put(ctx, jobs.Record{Key: leaveKey(job.Room, job.Identity), Version: version, At: job.At, Data: data})
+	return err
+}
+
+// states counts the leaves by state; the figures may be some seconds old.
+func (l *leaves) states(ctx context.Context) map[leave.State]int {
+	l.countMu.Lock()
+	defer l.countMu.Unlock()
+	start := time.Now()
+	if l.counts != nil && start.Sub(l.counted) < max(leavesPoll, 100*l.took) {
+		return l.counts
+	}
+	counts := map[leave.State]int{}
+	if err := l.store.All(ctx, func(r jobs.Record) bool {
+		var job leave.Job
+		if json.Unmarshal(r.Data, &job) == nil {
+			counts[job.State]++
+		}
+		return true
+	}); err == nil || l.counts == nil {
+		l.counts, l.counted, l.took = counts, start, time.Since(start)
+	}
+	return l.counts
+}
+
+func (l *leaves) total(ctx context.Context) (n int) {
+	for _, c := range l.states(ctx) {
+		n += c
+	}
+	return n
+}
