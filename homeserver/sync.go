@@ -21,8 +21,9 @@ import (
 const (
 	pollFor     = 30 * time.Second // how long the homeserver may hold a /sync
 	pollSlack   = 30 * time.Second // how much longer we wait for its answer
+	oddHold     = 200 * time.Millisecond
 	firstAnswer = 3 * time.Minute  // the first answer may be long in the making
-	staleFor    = 5 * time.Second  // pollFor while the state of a room has yet to be read
+	staleFor    = 5 * time.Second  // pollFor while something has yet to be read besides
 	firstRetry  = time.Second      // doubled with every try in vain
 	lastRetry   = 30 * time.Second
 	// emptyPause keeps a homeserver that answers at once, with nothing, from
@@ -75,6 +76,7 @@ type syncer struct {
 	// census: which rooms are joined has yet to be compared with known.
 	census bool
 
+	begun bool          // there was an answer
 	down  bool          // contact is lost
 	retry time.Duration // the last wait
 }
@@ -99,7 +101,7 @@ func (s *syncer) step(ctx context.Context) bool {
 	if err != nil {
 		return s.failed(ctx, err)
 	}
-	s.down, s.retry = false, 0
+	s.begun, s.down, s.retry = true, false, 0
 	if err := s.deliver(ctx, body); err != nil {
 		if !errors.Is(err, errStop) && ctx.Err() == nil {
 			s.yield(matrixrtc.Batch{}, err)
@@ -115,13 +117,16 @@ func (s *syncer) step(ctx context.Context) bool {
 
 // hold is for how long the homeserver may hold the next request.
 func (s *syncer) hold() time.Duration {
-	if s.since == "" || s.down {
-		return 0
+	if s.since == "" || s.down || !s.begun {
+		return 0 // whoever begins wants to know where things stand
 	}
 	for _, r := range s.known {
-		if r.stale {
+		if r.stale || r.gap {
 			return staleFor
 		}
+	}
+	if s.census {
+		return staleFor
 	}
 	return pollFor
 }
@@ -141,11 +146,13 @@ func (s *syncer) poll(ctx context.Context, hold time.Duration) (*syncBody, error
 	if s.since != "" {
 		query.Set("since", s.since)
 		timeout = hold + pollSlack
-	} else {
+	}
+	if hold == 0 {
 		// Synapse answers what it was asked in the last two minutes as it did then:
-		// a program that is started twice would see the room of the first time. The
-		// first answer comes at once whatever the timeout, so that may be odd.
-		query.Set("timeout", strconv.FormatInt(rand.N(time.Second).Milliseconds(), 10))
+		// a program that is started twice would see the room of the first time. So
+		// an answer that is wanted at once has an odd timeout, and a short one: only
+		// the very first answer comes at once whatever the timeout.
+		query.Set("timeout", strconv.FormatInt(rand.N(oddHold).Milliseconds(), 10))
 	}
 	if offer.stateAfter == "" {
 		// Synapse has it and does not say so. One that does not have it passes over

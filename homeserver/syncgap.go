@@ -29,7 +29,8 @@ type missed struct {
 	gap bool
 	// before is the token of the last answer that was told in full: the older end
 	// of the gap. Without it, after is when that answer came: then only events are
-	// told that do not depend on their order, which are all but state.
+	// told that may come twice and in any order, which are sticky ones and
+	// redactions.
 	before string
 	after  time.Time
 	from   string            // the newer end, "" is now
@@ -119,19 +120,16 @@ func (s *syncer) readMissed(ctx context.Context, room matrixrtc.RoomID, r *syncR
 
 // wants reports whether an event of a gap is to be told.
 func (r *syncRoom) wants(e *matrixrtc.Event) bool {
-	switch {
-	case e.IsState():
-		return r.before != ""
-	case e.Type == matrixrtc.TypeRoomEncrypted:
-		return e.Sticky > 0
+	if r.before == "" {
+		return !e.IsState() && (e.Sticky > 0 || e.Type == matrixrtc.TypeRoomRedaction)
 	}
-	return true
+	return e.Type != matrixrtc.TypeRoomEncrypted || e.Sticky > 0
 }
 
 // missedFilter is the filter of the pages of a gap. Encrypted events, of which
 // only sticky ones matter, are asked for where there are any sticky ones.
 func missedFilter(o offer) string {
-	types := append(stateTypes(), matrixrtc.TypeRoomRedaction)
+	types := timelineTypes()
 	if o.sticky {
 		types = append(types, matrixrtc.TypeRoomEncrypted)
 	}
