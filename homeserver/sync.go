@@ -22,9 +22,9 @@ const (
 	pollFor     = 30 * time.Second // how long the homeserver may hold a /sync
 	pollSlack   = 30 * time.Second // how much longer we wait for its answer
 	oddHold     = 200 * time.Millisecond
-	firstAnswer = 3 * time.Minute  // the first answer may be long in the making
-	staleFor    = 5 * time.Second  // pollFor while something has yet to be read besides
-	firstRetry  = time.Second      // doubled with every try in vain
+	firstAnswer = 3 * time.Minute // the first answer may be long in the making
+	staleFor    = 5 * time.Second // pollFor while something has yet to be read besides
+	firstRetry  = time.Second     // doubled with every try in vain
 	lastRetry   = 30 * time.Second
 	// emptyPause keeps a homeserver that answers at once, with nothing, from
 	// being asked in a tight loop.
