@@ -76,7 +76,7 @@ func (res *results) play(t *testing.T, s *stack, sc *scenario, dialect dialectNa
 	t.Run(name, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
-		r := newRun(t, ctx, s, sc, dialect)
+		r := newRun(t, ctx, s, sc, dialect, names...)
 		defer r.log.keep(t, string(s.server)+"-"+name)
 		r.play()
 		res.put(sc.name, string(s.server)+" "+string(dialect), r.verdicts)
@@ -98,6 +98,7 @@ func (r *run) play() {
 	if !slices.ContainsFunc(r.verdicts, func(v verdict) bool { return v.invariant == ranThrough }) {
 		r.checkEnd()
 		r.checkTimeline()
+		r.checkCovered()
 	}
 	for _, v := range r.verdicts {
 		if !v.ok {

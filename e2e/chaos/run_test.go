@@ -24,7 +24,7 @@ type run struct {
 	ctx      context.Context
 	stack    *stack
 	scenario *scenario
-	dialect  matrixrtc.DialectName
+	dialect  dialectName
 	log      *transcript
 
 	owner    *homeserver.Client
@@ -69,7 +69,7 @@ type heard struct {
 var names = []string{"alice", "bob", "carol"}
 
 // newRun makes the room and registers everybody.
-func newRun(t *testing.T, ctx context.Context, s *stack, sc *scenario, dialect matrixrtc.DialectName) *run {
+func newRun(t *testing.T, ctx context.Context, s *stack, sc *scenario, dialect dialectName, names ...string) *run {
 	t.Helper()
 	title := fmt.Sprintf("%s: %s, memberships in dialect %s; delay %v", sc.name, s.server, dialect, sc.delay())
 	r := &run{
@@ -105,7 +105,7 @@ func newRun(t *testing.T, ctx context.Context, s *stack, sc *scenario, dialect m
 			t.Fatal(err)
 		}
 		a := &actor{r: r, name: name, host: h, creds: c.Credentials(), heard: map[string][]heard{}}
-		s.tap.listen(h.addr, a.exchanged)
+		s.tap.listen(h.addr, a.creds.UserID, a.exchanged)
 		r.actors[name] = a
 		t.Cleanup(a.end)
 	}

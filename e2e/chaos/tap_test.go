@@ -31,8 +31,14 @@ type tap struct {
 	serving  sync.WaitGroup
 
 	mu   sync.Mutex
-	tell map[netip.Addr]func(*exchange)
+	tell map[netip.Addr]listener
 	hook map[netip.Addr]hook
+}
+
+// listener is whose requests are told to whom.
+type listener struct {
+	user matrixrtc.UserID
+	tell func(*exchange)
 }
 
 // hook is told of a request before it goes on (done false) and when it has been
@@ -41,6 +47,7 @@ type hook func(e *exchange, done bool)
 
 // exchange is one request, with its answer.
 type exchange struct {
+	user   matrixrtc.UserID
 	at     time.Time
 	took   time.Duration
 	method string
@@ -63,7 +70,7 @@ func newTap(upstream string) (*tap, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{listener: ln, upstream: u, tell: map[netip.Addr]func(*exchange){}, hook: map[netip.Addr]hook{}}
+	t := &tap{listener: ln, upstream: u, tell: map[netip.Addr]listener{}, hook: map[netip.Addr]hook{}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(u)
@@ -89,11 +96,11 @@ func (t *tap) close() {
 	t.serving.Wait()
 }
 
-// listen has all exchanges of a host told.
-func (t *tap) listen(addr netip.Addr, tell func(*exchange)) {
+// listen has all exchanges of a host told, which are those of that user.
+func (t *tap) listen(addr netip.Addr, user matrixrtc.UserID, tell func(*exchange)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tell[addr] = tell
+	t.tell[addr] = listener{user, tell}
 }
 
 // catch puts a hook on a host's requests; nil takes it off.
@@ -108,10 +115,10 @@ type exchangeKey struct{}
 func (t *tap) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	from, _ := netip.ParseAddrPort(r.RemoteAddr)
 	t.mu.Lock()
-	tell, hook := t.tell[from.Addr()], t.hook[from.Addr()]
+	to, hook := t.tell[from.Addr()], t.hook[from.Addr()]
 	t.mu.Unlock()
-	e := &exchange{at: time.Now(), method: r.Method, path: strings.TrimPrefix(r.URL.Path, "/_matrix/client"), query: r.URL.Query()}
-	if tell == nil || e.path == "/v3/sync" {
+	e := &exchange{user: to.user, at: time.Now(), method: r.Method, path: strings.TrimPrefix(r.URL.Path, "/_matrix/client"), query: r.URL.Query()}
+	if to.tell == nil || e.path == "/v3/sync" {
 		proxy.ServeHTTP(w, r)
 		return
 	}
@@ -124,7 +131,7 @@ func (t *tap) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) 
 	}
 	defer func() {
 		e.took = time.Since(e.at)
-		tell(e)
+		to.tell(e)
 	}()
 	proxy.ServeHTTP(w, r.WithContext(withExchange(r.Context(), e, hook)))
 }
@@ -187,7 +194,7 @@ func (e *exchange) purpose() (p purpose, delay string) {
 	case i >= 0 && len(parts) > i+1:
 		action := ""
 		if len(parts) > i+2 {
-			action = parts[i+2]
+			action = parts[i+2] // MSC4140 as it reads now
 		} else {
 			var body struct{ Action string }
 			_ = json.Unmarshal(e.asked, &body)
@@ -203,11 +210,11 @@ func (e *exchange) purpose() (p purpose, delay string) {
 		_ = json.Unmarshal(e.answer, &answer)
 		return arms, answer.Delay
 	}
-	ev := matrixrtc.Event{Content: e.asked}
-	if i := has("state"); i >= 0 && len(parts) > i+1 {
-		ev.Type, ev.StateKey = parts[i+1], new(string)
+	ev := matrixrtc.Event{Room: "!room", Sender: e.user, Origin: e.at, Content: e.asked}
+	if i := has("state"); i >= 0 && len(parts) > i+2 {
+		ev.Type, ev.StateKey = parts[i+1], &parts[i+2]
 	} else if i := has("send"); i >= 0 && len(parts) > i+1 {
-		ev.Type = parts[i+1]
+		ev.Type, ev.Sticky = parts[i+1], time.Hour
 	}
 	switch {
 	case !isMembership(&ev):

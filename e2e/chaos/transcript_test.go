@@ -122,11 +122,24 @@ func (w *witness) now() []string {
 	return w.seen[len(w.seen)-1].members
 }
 
+// last is when it last saw something new.
+func (w *witness) last() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.seen) == 0 {
+		return w.from
+	}
+	return w.seen[len(w.seen)-1].at
+}
+
 // during lists what it saw at the beginning of a time and whatever it saw that
 // was new until its end.
 func (w *witness) during(from, to time.Time) (list []sighting) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.until.IsZero() && !w.until.After(from) {
+		return nil
+	}
 	for _, s := range w.seen {
 		switch {
 		case s.at.After(to) || !w.until.IsZero() && s.at.After(w.until):

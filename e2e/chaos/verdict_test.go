@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +61,30 @@ func (r *run) checkArmed(a *actor) {
 		err = fmt.Errorf("%s has armed %s, and the list has %v", a.name, armed, delays)
 	}
 	r.judge("switch armed", err, "%s: %s", a.name, armed)
+}
+
+// checkCovered: whatever a participant stated of itself, it had a switch behind
+// it, or got one promptly.
+func (r *run) checkCovered() {
+	var err error
+	n := 0
+	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
+		all := r.actors[name].asked()
+		for _, e := range all {
+			if p, _ := e.purpose(); p != states || !e.answered() {
+				continue
+			}
+			n++
+			if !slices.ContainsFunc(all, func(x *exchange) bool {
+				p, _ := x.purpose()
+				at := x.at.Add(x.took)
+				return (p == arms || p == restarts) && x.answered() && at.After(e.at.Add(-r.scenario.delay())) && at.Before(e.at.Add(promptly))
+			}) && err == nil {
+				err = fmt.Errorf("what %s stated at %s had no switch behind it", name, r.log.since(e.at))
+			}
+		}
+	}
+	r.judge("switch armed", err, "behind each of %d statements", n)
 }
 
 // checkCalm: nobody has seen anybody else than those who are in.
@@ -173,7 +198,10 @@ func (r *run) checkEnd() {
 		})
 	}
 	if err == nil {
-		err = r.checkState()
+		err = r.until(promptly, "the room's state says so", func() (bool, string) {
+			err := r.checkState()
+			return err == nil, fmt.Sprint(err)
+		})
 	}
 	r.judge("no ghost", err, "nobody in, nothing held back after %.1f s", time.Since(began).Seconds())
 }
