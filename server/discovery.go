@@ -80,7 +80,7 @@ func httpURL(s string) string {
 
 func (s *Server) wellKnown(base string) wellKnown {
 	w := wellKnown{Foci: []transport{{"livekit", base + jwtPrefix}}}
-	if u := s.cfg.Homeserver.URL; u != "" {
+	if u := s.cfg.clientURL(base); u != "" {
 		w.Homeserver = &baseURL{strings.TrimRight(u, "/")}
 	}
 	return w

@@ -70,6 +70,19 @@ func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
 	})
 }
 
+// polls has requests that wait for news end with the streams, not by themselves.
+func (g *httpGroup) polls(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(g.streams, cancel)()
+		h.ServeHTTP(w, r.WithContext(ctx))
+		if g.streams.Err() != nil {
+			panic(http.ErrAbortHandler) // an answer that was cut off must not look like one
+		}
+	})
+}
+
 // shutdown closes the listeners, ends the streams, gives requests
 // shutdownTimeout to end and cuts off the rest. Websockets are left to wait.
 func (g *httpGroup) shutdown() {

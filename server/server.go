@@ -158,8 +158,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	defer service.Close()
 
+	gap, err := s.startGapFill(ctx, base)
+	if err != nil {
+		return err
+	}
+
 	group := newHTTPGroup(s.log)
-	group.serve(group.base, publicL, s.routes(service, media.handler, base))
+	group.serve(group.base, publicL, s.routes(service, media.handler, gap, group.polls, base))
 	if adminL != nil {
 		group.serve(group.streams, adminL, guardAdmin(s.opts.Admin, s.token))
 		s.admin = adminL.Addr()
@@ -182,7 +187,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	mediaErr := media.close()
 	wg.Wait()
 	group.wait()
-	return errors.Join(err, mediaErr)
+	return errors.Join(err, mediaErr, gap.close())
 }
 
 // media is the SFU as the rest of the site sees it.

@@ -178,7 +178,8 @@ function ops.past(user, score, after, limit)
   return page(set, call('ZRANGE', set, lo, lo + limit), tonumber(limit))
 end
 
-function ops.restart(id, token, now)
+-- restart ID NOW [TOKEN]
+function ops.restart(id, now, token)
   local e = read(id)
   if not e then
     return {'missing'}
@@ -187,7 +188,9 @@ function ops.restart(id, token, now)
     return {'state', e.state}
   end
   call('HSET', key('event', id), 'since', now)
-  if token ~= '' then
+  if token == '' then
+    call('HDEL', key('event', id), 'token')
+  elseif token then
     call('HSET', key('event', id), 'token', token)
   end
   look(e, ms(now + e.delay))

@@ -132,7 +132,11 @@ func (s *redisStore) List(ctx context.Context, user string, page Page) ([]Delaye
 }
 
 func (s *redisStore) Restart(ctx context.Context, id string, token []byte, now time.Time) error {
-	_, err := s.run(ctx, "restart", id, token, up(now))
+	args := []any{id, up(now)}
+	if token != nil {
+		args = append(args, token)
+	}
+	_, err := s.run(ctx, "restart", args...)
 	return err
 }
 

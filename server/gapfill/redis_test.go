@@ -52,3 +52,25 @@ func TestRedisStore(t *testing.T) {
 		}
 	}})
 }
+
+// An empty token takes the place of one: what was kept is dropped.
+func TestRedisDropsToken(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t, nil)
+	s := openRedis(t, r.URL(), nil)
+	defer s.Close()
+	if _, err := s.Put(t.Context(), delayedEvent("a"), manyEvents); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		token []byte
+		want  string
+	}{{nil, "sealed"}, {[]byte("new"), "new"}, {nil, "new"}, {[]byte{}, ""}, {nil, ""}} {
+		if err := s.Restart(t.Context(), "a", c.token, redisStart); err != nil {
+			t.Fatal(err)
+		}
+		if d, err := s.Get(t.Context(), "a"); err != nil || string(d.Token) != c.want {
+			t.Errorf("%v: token %q, want %q, %v", c.token, d.Token, c.want, err)
+		}
+	}
+}

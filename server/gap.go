@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
+)
+
+// gap is gap-fill as the site runs it.
+type gap struct {
+	service *gapfill.Service
+	store   gapfill.Store
+	proxy   bool
+}
+
+// startGapFill opens the store and begins to send what is due; nil if gap-fill
+// is off. base is the public URL.
+func (s *Server) startGapFill(ctx context.Context, base string) (_ *gap, err error) {
+	conf := &s.cfg.GapFill
+	if conf.off() {
+		return nil, nil
+	}
+	log := s.log.With("part", "gapfill")
+	redisPassword, asToken, err := conf.secrets()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	key, err := conf.key()
+	if err != nil {
+		return nil, err
+	}
+	g := &gap{proxy: conf.Proxy}
+	if conf.Redis != "" {
+		g.store, err = gapfill.OpenRedis(ctx, conf.Redis, &gapfill.RedisOptions{Password: string(redisPassword), Logger: log})
+	} else {
+		g.store, err = gapfill.OpenStore(strings.TrimPrefix(conf.Store, GapFillMemory))
+	}
+	if err != nil {
+		return nil, err
+	}
+	transports, err := json.Marshal(s.wellKnown(base).Foci[0])
+	if err != nil {
+		return nil, errors.Join(err, g.store.Close())
+	}
+	g.service, err = gapfill.New(gapfill.Config{
+		Homeserver: s.cfg.upstream(), Store: g.store, Key: key, ASToken: string(asToken),
+		Mode: gapfill.Mode(conf.Mode), Transports: []json.RawMessage{transports},
+	}, &gapfill.Options{
+		Logger: log, MaxDelay: conf.MaxDelay, MaxScheduled: conf.MaxScheduled, RequireAuth: conf.RequireAuth,
+		TrustedProxies: s.cfg.TrustedProxies, Transport: s.upstreamTransport(),
+	})
+	if err != nil {
+		return nil, errors.Join(err, g.store.Close())
+	}
+	return g, nil
+}
+
+// upstreamTransport is nil, for gap-fill's own, unless certificates are not to be
+// checked.
+func (s *Server) upstreamTransport() http.RoundTripper {
+	if !s.cfg.InsecureSkipVerify {
+		return nil
+	}
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 64,
+		ResponseHeaderTimeout: 10 * time.Minute,
+		ForceAttemptHTTP2:     true,
+		TLSClientConfig:       &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+	}
+}
+
+// key is the key for access tokens. What is in memory needs none that lasts.
+func (g *GapFill) key() ([]byte, error) {
+	switch {
+	case g.KeyFile != "":
+		return gapfill.LoadKey(g.KeyFile)
+	case g.Store == GapFillMemory:
+		key := make([]byte, gapfill.KeySize)
+		_, _ = rand.Read(key) // never fails
+		return key, nil
+	}
+	return gapfill.LoadKey(g.Store + ".key")
+}
+
+// mount puts gap-fill on the public listener and returns what stands before mux.
+// polls is for requests that the homeserver answers when there is news: they need
+// not be waited for at the end.
+func (g *gap) mount(mux *http.ServeMux, polls func(http.Handler) http.Handler) http.Handler {
+	if !g.proxy {
+		mux.Handle("/_matrix/client/", g.service.API())
+		return mux
+	}
+	all := g.service.Handler()
+	waits := polls(all)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/sync") || strings.HasSuffix(r.URL.Path, "_msc3575/sync") {
+			waits.ServeHTTP(w, r)
+			return
+		}
+		all.ServeHTTP(w, r)
+	})
+	mux.Handle("/_matrix/", h)
+	mux.Handle("/_synapse/client/", h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// What mux would redirect to another path is the homeserver's to judge.
+		if p := r.URL.EscapedPath(); strings.HasPrefix(p, "/_matrix/") && path.Clean(p) != strings.TrimSuffix(p, "/") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// close ends the sending and then closes the store. The requests have ended.
+func (g *gap) close() error {
+	if g == nil {
+		return nil
+	}
+	return errors.Join(g.service.Close(), g.store.Close())
+}
