@@ -31,7 +31,7 @@ type DemoCmd struct {
 
 // Help is shown by --help.
 func (*DemoCmd) Help() string {
-	return `Starts a real homeserver (Dendrite, built once on this machine), the site with its embedded SFU, and four members: alice publishes sound and a picture, bob sound, carol listens; they speak two dialects and find each other through the room alone. dora states an application and a transport that nobody knows. Meanwhile bob leaves and comes back, and carol crashes.
+	return `Starts a real homeserver (Dendrite, built once on this machine), the site with its embedded SFU, and four members: alice publishes sound and a picture, bob sound, carol listens; they speak two dialects and find each other through the room alone. dora states an application and a transport that nobody knows. Meanwhile bob leaves and comes back, and carol crashes: Dendrite has no delayed events, so the site holds her leave back and sends it when she is not heard of any more.
 
 The status page shows all of it while it happens. Everything stays on this machine and is gone afterwards.
 

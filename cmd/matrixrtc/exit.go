@@ -11,6 +11,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/livekit"
 	"github.com/matrixrtc-go/matrixrtc/media"
 	"github.com/matrixrtc-go/matrixrtc/server"
+	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
 // The exit codes. They are a contract: exitHelp and docs/cli.md say the same.
@@ -69,7 +70,7 @@ func exitCode(err error) int {
 		homeserver.ErrNotJoined, homeserver.ErrNoCredentials, client.ErrNotJoined, client.ErrEncrypted,
 		client.ErrKicked, media.ErrCannotPublish, media.ErrRefused):
 		return exitNotPermitted
-	case isAny(err, homeserver.ErrUnreachable, livekit.ErrServiceUnreachable, livekit.ErrSFUUnreachable, context.DeadlineExceeded):
+	case isAny(err, homeserver.ErrUnreachable, livekit.ErrServiceUnreachable, livekit.ErrSFUUnreachable, clean.ErrNoAnswer, context.DeadlineExceeded):
 		return exitUnreachable
 	case isAny(err, homeserver.ErrRoomUnknown, fs.ErrNotExist):
 		return exitUsage

@@ -26,6 +26,7 @@ type commands struct {
 	History  HistoryCmd  `cmd:"" help:"Print the past calls of rooms or of files of events." group:"calls"`
 	Watch    WatchCmd    `cmd:"" help:"Print one line for every change of a room's sessions." group:"calls"`
 	Join     JoinCmd     `cmd:"" help:"Join a call: see who is there, send and receive media." group:"calls"`
+	Room     RoomCmd     `cmd:"" help:"Say who may join calls in a room; end members that are gone." group:"calls"`
 
 	Serve ServeCmd `cmd:"" help:"Run the site beside a homeserver: SFU, authorization, status page." group:"site"`
 
@@ -44,6 +45,7 @@ var groups = kong.Groups{
 	"which":   "Which calls:",
 	"site":    "Site:",
 	"other":   "Other:",
+	"sfu":     "Which SFU to ask who is there:",
 	"as":      "As whom:",
 }
 

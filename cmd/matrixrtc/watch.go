@@ -9,8 +9,11 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
+	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
+	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
 // WatchCmd prints the changes of a room's sessions.
@@ -19,12 +22,13 @@ type WatchCmd struct {
 	Slots string        `enum:"required,if_present,ignore" default:"if_present" help:"What slot events mean: required, if_present or ignore."`
 	For   time.Duration `placeholder:"DURATION" help:"Stop after this long, like 90s; without it, with Ctrl-C."`
 	JSON  bool          `short:"j" help:"Print JSON Lines, as docs/cli.md describes them."`
+	sfuFlags
 	accountFlags
 }
 
 // Help is shown by --help.
 func (*WatchCmd) Help() string {
-	return `The first lines say who is there now, then one line follows per change. While the homeserver cannot be reached it says so, keeps trying, and afterwards tells what happened meanwhile.
+	return `The first lines say who is there now, then one line follows per change. While the homeserver cannot be reached it says so, keeps trying, and afterwards tells what happened meanwhile. It also says who is probably dead: with an SFU to ask (--site, --sfu), who is not connected to it.
 
 Examples:
 
@@ -50,7 +54,12 @@ func (c *WatchCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	cl := client.New(hs, &client.Options{Logger: a.log, Room: &matrixrtc.RoomOptions{Slots: slotPolicies[c.Slots]}})
+	opts := &matrixrtc.RoomOptions{Slots: slotPolicies[c.Slots]}
+	suspects, err := c.suspects(ctx, a, hs, id, opts)
+	if err != nil {
+		return err
+	}
+	cl := client.New(follow.Listen(hs, suspects.Listen), &client.Options{Logger: a.log, Room: opts})
 	defer closeClient(ctx, a, cl)
 	room, err := openRoom(ctx, cl, id)
 	if err != nil {
@@ -61,7 +70,27 @@ func (c *WatchCmd) Run(ctx context.Context, a *app) error {
 		ctx, stop = context.WithTimeout(ctx, c.For)
 		defer stop()
 	}
-	return follow.Watch(ctx, room, a.lines(c.JSON))
+	return follow.Watch(ctx, room, suspects, a.lines(c.JSON))
+}
+
+// suspects watches for members that are dead in truth.
+func (c *WatchCmd) suspects(ctx context.Context, a *app, hs *homeserver.Client, id matrixrtc.RoomID, opts *matrixrtc.RoomOptions) (*follow.Suspects, error) {
+	from, err := c.source(ctx, a, hs)
+	if err != nil {
+		return nil, err
+	}
+	s := follow.NewSuspects(id, opts)
+	if from != nil {
+		s.Ask = func(ctx context.Context, entries []suspect.Entry) (*suspect.SFU, error) {
+			return clean.Ask(ctx, from, entries)
+		}
+		s.Failed = func(err error) {
+			if err != nil {
+				a.log.Warn("who is dead cannot be told now", "err", err)
+			}
+		}
+	}
+	return s, nil
 }
 
 // lines prints changes: JSON Lines, or lines for people.

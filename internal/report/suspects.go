@@ -19,10 +19,10 @@ type Suspects struct {
 	Room    matrixrtc.RoomID `json:"room_id"`
 	User    matrixrtc.UserID `json:"user_id"` // whose account
 	// SFU says by which addresses memberships name the SFU that was asked; empty if
-	// none was. SFUError says why it did not answer.
-	SFU      []string  `json:"sfu"`
-	SFUError string    `json:"sfu_error,omitempty"`
-	Members  []Suspect `json:"members"`
+	// none was.
+	SFU []string `json:"sfu"`
+
+	Members []Suspect `json:"members"`
 	// Chosen counts the members that are to be ended, Ended those that were.
 	Chosen int `json:"chosen"`
 	Ended  int `json:"ended"`
@@ -152,8 +152,6 @@ func membershipsOf(n int) string { return count(n, "membership") }
 
 func (d *Suspects) asked() string {
 	switch {
-	case d.SFUError != "":
-		return "the SFU could not be asked: " + CleanLine(d.SFUError)
 	case len(d.SFU) == 0:
 		return "no SFU was asked"
 	}
