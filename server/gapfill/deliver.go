@@ -1,11 +1,13 @@
 package gapfill
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -243,7 +245,34 @@ func sameJSON(a, b []byte) bool {
 }
 
 func decode(data []byte) (v any, ok bool) {
-	d := json.NewDecoder(strings.NewReader(string(data)))
+	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	return v, d.Decode(&v) == nil
+	if d.Decode(&v) != nil {
+		return nil, false
+	}
+	return plainNumbers(v), true
+}
+
+// plainNumbers takes the spelling out of numbers: a homeserver need not keep it.
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = plainNumbers(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return int64(f)
+		} else if err == nil {
+			return f
+		}
+	}
+	return v
 }
