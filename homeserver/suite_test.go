@@ -7,6 +7,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -14,9 +15,12 @@ import (
 // relies on.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
+	conformance(t, startDendrite(t))
+}
+
+func conformance(t *testing.T, hs *devstack.Homeserver) {
 	rtctest.HomeserverSuite(t, func(t *testing.T) rtctest.HomeserverSite {
-		// The Dendrite is shared: every scene has users of its own.
+		// The homeserver is shared: every scene has users of its own.
 		scene := strings.ToLower(strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 				return r

@@ -113,7 +113,7 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 		if first { // it is the whole truth
 			batch.Events = slices.DeleteFunc(batch.Events, func(e matrixrtc.Event) bool { return e.IsState() })
 		}
-		batch.Events = append(batch.Events, truth...)
+		batch.Events = appendTruth(batch.Events, truth)
 	}
 	for _, err := range bad {
 		if err := s.note(room, err); err != nil {
@@ -156,6 +156,23 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 		return nil // a change of what does not matter here
 	}
 	return s.emit(batch, nil)
+}
+
+// appendTruth appends the state after a timeline to it, but for the events that
+// are the timeline's last word on their key: nobody is told those twice.
+func appendTruth(timeline, truth []matrixrtc.Event) []matrixrtc.Event {
+	last := map[stateKey]matrixrtc.EventID{}
+	for i := range timeline {
+		if e := &timeline[i]; e.IsState() {
+			last[keyOf(e)] = e.ID
+		}
+	}
+	for _, e := range truth {
+		if !e.IsState() || last[keyOf(&e)] != e.ID {
+			timeline = append(timeline, e)
+		}
+	}
+	return timeline
 }
 
 // rejoined reports whether we left the room and joined it again.
