@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -395,12 +396,25 @@ func (l *leaves) write(ctx context.Context, job *leave.Job, version int64) error
 	return l.put(ctx, job, version)
 }
 
+// stored is how a job is kept.
+type stored struct {
+	leave.Job
+	// By tells who wrote it, and when: no two writes have the same.
+	By string
+}
+
 func (l *leaves) put(ctx context.Context, job *leave.Job, version int64) error {
-	data, err := json.Marshal(job)
+	data, err := json.Marshal(stored{*job, rand.Text()})
 	if err != nil {
 		return fmt.Errorf("storing a delayed leave: %w", err)
 	}
-	_, err = l.store.Put(ctx, jobs.Record{Key: leaveKey(job.Room, job.Identity), Version: version, At: job.At, Data: data})
+	key := leaveKey(job.Room, job.Identity)
+	_, err = l.store.Put(ctx, jobs.Record{Key: key, Version: version, At: job.At, Data: data})
+	if errors.Is(err, jobs.ErrStore) { // it may have been done, and the answer lost
+		if r, e := l.store.Get(ctx, key); e == nil && bytes.Equal(r.Data, data) {
+			return nil
+		}
+	}
 	return err
 }
 

@@ -171,8 +171,8 @@ func (j *Job) restart(now time.Time) []Effect {
 	if !now.Before(j.Deadline) {
 		return j.end(Late)
 	}
-	j.Restart = now
-	j.At = earliest(now.Add(Lease), j.Deadline)
+	j.Restart = now.Add(Lease) // if there is no answer
+	j.wake()
 	return []Effect{Ask{Restart}}
 }
 
