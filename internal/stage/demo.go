@@ -15,12 +15,14 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/server/web"
 )
 
-// The demo's members say every 5 s that they are there for another 15 s, so
-// that one who crashes is gone while people watch.
-const (
-	demoExpires = 15 * time.Second
-	demoRefresh = 5 * time.Second
-)
+// demoDelay is how long a member of the demo may be silent before the leave that
+// waits for it is sent, so that one who crashes is gone while people watch. The
+// memberships themselves hold for hours.
+const demoDelay = 6 * time.Second
+
+// switchFires is by when after a crash the leave must have been seen, on a machine
+// that is busy.
+const switchFires = demoDelay + 20*time.Second
 
 // The play, in time since everyone has joined. It begins anew every round.
 const (
@@ -46,6 +48,7 @@ type Demo struct {
 
 	alice, bob, carol, dora *Participant
 	began                   time.Time
+	crashed                 time.Time // carol, last
 }
 
 // NewDemo registers the members. say is told what they do; it may be nil.
@@ -66,7 +69,7 @@ func (s *Stage) NewDemo(ctx context.Context, say func(string)) (*Demo, error) {
 			Carrier: json.RawMessage(`{"type":"org.example.carrier_pigeon","loft":3}`),
 		}},
 	} {
-		c.role.Expires, c.role.Refresh = demoExpires, demoRefresh
+		c.role.Delay = demoDelay
 		p, err := s.Cast(ctx, c.role)
 		if err != nil {
 			return nil, err
@@ -134,14 +137,17 @@ func (d *Demo) Play(ctx context.Context) error {
 			say string
 		}{
 			{bobLeaves, d.bob.Leave, "bob leaves"},
-			{carolCrashes, d.carol.Crash, "carol crashes: nobody is told, and the membership will run out"},
+			{carolCrashes, d.crash, fmt.Sprintf("carol crashes: nobody is told, but her leave waits at the site and is sent within %.0f s", demoDelay.Seconds())},
 			{bobReturns, d.bob.Join, "bob comes back"},
+			{bobReturns, d.gone, ""},
 			{carolReturns, d.carol.Join, "carol starts again"},
 		} {
 			if !wait(ctx, time.Until(start.Add(act.at))) {
 				return nil
 			}
-			d.say(act.say)
+			if act.say != "" {
+				d.say(act.say)
+			}
 			if err := act.do(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -150,6 +156,40 @@ func (d *Demo) Play(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// crash is carol's, and remembers when.
+func (d *Demo) crash(ctx context.Context) error {
+	d.crashed = time.Now()
+	return d.carol.Crash(ctx)
+}
+
+// gone waits until the onlooker does not count carol any more. Only her delayed
+// leave can bring that about so early.
+func (d *Demo) gone(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for d.counts(d.carol) {
+		if time.Since(d.crashed) > switchFires {
+			return fmt.Errorf("%w: carol crashed %v ago", ErrGhost, switchFires)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	d.say(fmt.Sprintf("carol's leave was sent for her, %.1f s after she crashed", time.Since(d.crashed).Seconds()))
+	return nil
+}
+
+func (d *Demo) counts(p *Participant) bool {
+	for _, s := range d.stage.Sessions() {
+		if _, ok := s.Find(p.Key()); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func wait(ctx context.Context, d time.Duration) bool {
@@ -261,5 +301,9 @@ func (p *Participant) staysUntil(now time.Time) []stay {
 	return stays
 }
 
-// ErrNoMedia: a participant did not receive what it should.
-var ErrNoMedia = errors.New("media did not arrive as it should")
+var (
+	// ErrNoMedia: a participant did not receive what it should.
+	ErrNoMedia = errors.New("media did not arrive as it should")
+	// ErrGhost: a member that is not there any more is still counted.
+	ErrGhost = errors.New("the delayed leave of a member that crashed was not sent")
+)

@@ -4,6 +4,9 @@
 // publish, receive, leave and crash. The demo and the end-to-end tests stand on
 // it.
 //
+// Clients reach the homeserver through the site, which keeps their delayed
+// leaves: Dendrite has none.
+//
 // Everything is on loopback and is gone after Close. Nothing here is meant for
 // a site that people use.
 //

@@ -29,6 +29,9 @@ type Role struct {
 	// Expires and Refresh are the lifetime that it states, and how often it
 	// says so again; zero: the defaults.
 	Expires, Refresh time.Duration
+	// Delay is how long the site waits for a sign of life before it has the leave
+	// sent; zero: the default, negative: it is not asked to.
+	Delay time.Duration
 	// Frame is told each frame that arrives, from one goroutine per track.
 	Frame func(from matrixrtc.MemberKey, track media.Track, f media.Frame)
 }
@@ -118,7 +121,7 @@ func (p *Participant) Join(ctx context.Context) error {
 
 func (p *Participant) options() *client.JoinOptions {
 	o := &client.JoinOptions{
-		Dialect: p.role.Dialect, Intent: p.role.Intent, Expires: p.role.Expires, Refresh: p.role.Refresh,
+		Dialect: p.role.Dialect, Intent: p.role.Intent, Expires: p.role.Expires, Refresh: p.role.Refresh, Delay: p.role.Delay,
 		Transports: []matrixrtc.Transport{p.stage.Transport()},
 	}
 	if p.role.Application != "" {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +43,7 @@ type Options struct {
 type Stage struct {
 	opts  Options
 	hs    *devstack.Homeserver
+	dir   string // of the site
 	site  *server.Server
 	board *web.Board
 	room  matrixrtc.RoomID
@@ -78,7 +81,7 @@ func Start(ctx context.Context, opts *Options) (_ *Stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.step("start the site (SFU, authorization service, discovery, status page)")
+	s.step("start the site (SFU, authorization service, discovery, status page), in front of the homeserver: it gives what that lacks, delayed leaves")
 	if err = s.startSite(ctx); err != nil {
 		return nil, fmt.Errorf("start the site: %w", err)
 	}
@@ -98,7 +101,10 @@ func (s *Stage) step(text string) {
 // freePort as a media port lets the system choose.
 const freePort = -1
 
-func (s *Stage) startSite(ctx context.Context) error {
+func (s *Stage) startSite(ctx context.Context) (err error) {
+	if s.dir, err = os.MkdirTemp("", "matrixrtc-site-*"); err != nil {
+		return err
+	}
 	cfg := &server.Config{
 		Listen:     orFree(s.opts.Listen),
 		Admin:      server.Admin{Listen: orFree(s.opts.AdminListen)},
@@ -108,6 +114,7 @@ func (s *Stage) startSite(ctx context.Context) error {
 			Address: "127.0.0.1", Loopback: true,
 			UDPPort: orPort(s.opts.UDPPort), TCPPort: orPort(s.opts.TCPPort),
 		},
+		GapFill: server.GapFill{Mode: server.GapFillAuto, Proxy: true, Store: filepath.Join(s.dir, "delayed.db")},
 	}
 	site, err := server.New(cfg, &server.Options{Admin: s.board.Handler(), Logger: s.opts.Logger})
 	if err != nil {
@@ -159,7 +166,7 @@ func (s *Stage) makeRoom(ctx context.Context) (err error) {
 
 // register makes an account whose password nobody needs to know.
 func (s *Stage) register(ctx context.Context, name string) (*account, error) {
-	hs, err := homeserver.Register(ctx, s.hs.URL(), homeserver.Registration{
+	hs, err := homeserver.Register(ctx, s.PublicURL(), homeserver.Registration{
 		User: name, Password: rand.Text(),
 		Device: matrixrtc.DeviceID(strings.ToUpper(name) + "_PHONE"),
 	}, &homeserver.Options{Logger: s.opts.Logger})
@@ -178,7 +185,8 @@ func (s *Stage) Homeserver() *devstack.Homeserver { return s.hs }
 // Board is what the status page shows.
 func (s *Stage) Board() *web.Board { return s.board }
 
-// PublicURL and StatusURL are the addresses of the site's listeners.
+// PublicURL is the address of the site's public listener, which is the
+// homeserver's address for clients: the site stands in front of it.
 func (s *Stage) PublicURL() string { return "http://" + s.site.PublicAddr().String() }
 
 // StatusURL is the address of the status page.
@@ -220,6 +228,9 @@ func (s *Stage) Close() error {
 	}
 	if s.hs != nil {
 		errs = append(errs, s.hs.Close())
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
 	}
 	return errors.Join(errs...)
 }
