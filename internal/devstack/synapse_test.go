@@ -131,21 +131,30 @@ func TestSynapse(t *testing.T) {
 		t.Fatal("the event was not held back")
 	}
 
-	// A crash: what was held back is sent all the same.
+	due := time.Now().Add(3 * time.Second)
+	// A crash: what was held back is sent all the same, as of when it was due
+	// (docs/protocol.md R-DELAY-8).
 	address, pid := hs.URL(), hs.Pid()
 	hs.Kill()
 	if _, err := hs.Login(t.Context(), "alice", "correct horse"); err == nil {
 		t.Error("a killed server answers")
 	}
+	rtctest.Eventually(t, 30*time.Second, "it comes due", func() (bool, string) { return time.Since(due) > time.Second, "not yet" })
 	must(hs.Restart(t.Context()))
 	if hs.URL() != address || hs.Pid() == pid {
 		t.Errorf("restarted at %s as process %d, before at %s as %d", hs.URL(), hs.Pid(), address, pid)
 	}
+	var sent struct {
+		Content map[string]any `json:"content"`
+		Origin  int64          `json:"origin_server_ts"`
+	}
 	rtctest.Eventually(t, 30*time.Second, "the delayed event is sent", func() (bool, string) {
-		var content map[string]any
-		err := call(t, hs, alice, "GET", path+"/state/"+typ+"/x", object{}, &content)
-		return err == nil && content["left"] == true, fmt.Sprint(content, err)
+		err := call(t, hs, alice, "GET", path+"/state/"+typ+"/x?format=event", object{}, &sent)
+		return err == nil && sent.Content["left"] == true, fmt.Sprint(sent.Content, err)
 	})
+	if d := time.UnixMilli(sent.Origin).Sub(due); d < -3*time.Second || d > time.Second/2 {
+		t.Errorf("it is dated %v after it was due", d)
+	}
 	if strings.Contains(hs.Logs(), alice.AccessToken) {
 		t.Error("the log tells a token")
 	}
