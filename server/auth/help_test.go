@@ -21,7 +21,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
 )
+
+func hash(elems ...string) string { return canonical.Hash(elems...) }
 
 // ca signs certificates for any name.
 type ca struct {
