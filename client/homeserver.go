@@ -27,7 +27,7 @@ type Homeserver interface {
 	//
 	// from is "", or such a Position of this account, of an earlier process most
 	// often; have are the rooms that the caller still holds exactly as they were
-	// then. The first answer then gives of those what has happened since, or if
+	// then, with the users of whom it was told by then whether they are joined. The first answer then gives of those what has happened since, or if
 	// that cannot be told in full a batch with Complete and the redactions since
 	// then, or one with Left if they are no longer joined; and of every other joined
 	// room a batch with Complete. A Position that the server cannot go on from is no
@@ -37,7 +37,7 @@ type Homeserver interface {
 	// true of it, it is the last element. A note that contact is lost has a
 	// method RetryAfter; the next batch then says that contact is back. When ctx
 	// ends, the sequence ends without an error.
-	Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error]
+	Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error]
 
 	// Send sends a state or message event, sticky or not, and returns its id.
 	Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error)

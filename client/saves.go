@@ -45,7 +45,7 @@ func newSaves(store Store) *saves {
 }
 
 // recall reads what an earlier process has saved, and makes its rooms again.
-func (c *Client) recall() (from string, have []matrixrtc.RoomID) {
+func (c *Client) recall() (from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) {
 	if c.opts.Store == nil {
 		return "", nil
 	}
@@ -63,6 +63,7 @@ func (c *Client) recall() (from string, have []matrixrtc.RoomID) {
 		return "", nil
 	}
 	rooms := make(map[matrixrtc.RoomID]*entry, len(doc.Rooms))
+	have = make(map[matrixrtc.RoomID][]matrixrtc.UserID, len(doc.Rooms))
 	for _, text := range doc.Rooms {
 		var s matrixrtc.Snapshot
 		err := json.Unmarshal(text, &s)
@@ -75,12 +76,22 @@ func (c *Client) recall() (from string, have []matrixrtc.RoomID) {
 			continue
 		}
 		rooms[s.Room] = &entry{fold: fold, kept: text}
-		have = append(have, s.Room)
+		have[s.Room] = usersOf(&s)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rooms = rooms
 	return doc.Position, have
+}
+
+// usersOf lists the users of whom a room knows whether they are joined to it.
+func usersOf(s *matrixrtc.Snapshot) (users []matrixrtc.UserID) {
+	for i := range s.State {
+		if s.State[i].Type == matrixrtc.TypeRoomMember {
+			users = append(users, matrixrtc.UserID(s.State[i].Key))
+		}
+	}
+	return users
 }
 
 // begin has the rooms stand for no position until end. It reports false if ctx

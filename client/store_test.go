@@ -254,7 +254,7 @@ func TestSavesAreFew(t *testing.T) {
 // slow takes its time between the batches of one answer.
 type slow struct{ client.Homeserver }
 
-func (s slow) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
+func (s slow) Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		for b, err := range s.Homeserver.Sync(ctx, from, have) {
 			if !yield(b, err) {

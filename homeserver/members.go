@@ -3,6 +3,7 @@ package homeserver
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -26,6 +27,15 @@ func (m *memberCache) reset(room matrixrtc.RoomID, users map[string]bool) {
 		m.rooms = map[matrixrtc.RoomID]map[string]bool{}
 	}
 	m.rooms[room] = users
+}
+
+// of lists the users of a room.
+func (m *memberCache) of(room matrixrtc.RoomID) map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	users := make(map[string]bool, len(m.rooms[room]))
+	maps.Copy(users, m.rooms[room])
+	return users
 }
 
 // forget forgets a room.

@@ -62,12 +62,16 @@ func (c *Client) readPosition(text string) (position, error) {
 }
 
 // resume goes on from a position that an earlier Sync has given.
-func (s *syncer) resume(from string, have []matrixrtc.RoomID) {
+func (s *syncer) resume(from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) {
 	if from == "" {
 		return
 	}
-	for _, room := range have {
+	for room, users := range have {
 		s.known[room] = &syncRoom{}
+		s.c.members.forget(room)
+		for _, user := range users {
+			s.c.members.add(room, string(user))
+		}
 	}
 	p, err := s.c.readPosition(from)
 	if err != nil {

@@ -22,7 +22,11 @@ const (
 func collectFrom(t *testing.T, c *homeserver.Client, from string, n int, have ...matrixrtc.RoomID) []element {
 	t.Helper()
 	var seen []element
-	for b, err := range c.Sync(t.Context(), from, have) {
+	known := map[matrixrtc.RoomID][]matrixrtc.UserID{}
+	for _, room := range have {
+		known[room] = []matrixrtc.UserID{me}
+	}
+	for b, err := range c.Sync(t.Context(), from, known) {
 		seen = append(seen, element{b, err})
 		if len(seen) == n {
 			break
@@ -321,11 +325,53 @@ func FuzzPosition(f *testing.F) {
 		fk.on("v3/joined_rooms", `{"joined_rooms":["!one:fake.test"]}`)
 		fk.on(statePath, `[`+person(me, "join")+`]`)
 		fk.pages = []answer{ok(`{"chunk":[]}`)}
-		for b, err := range fk.client(nil).Sync(t.Context(), from, []matrixrtc.RoomID{room1}) {
+		for b, err := range fk.client(nil).Sync(t.Context(), from, map[matrixrtc.RoomID][]matrixrtc.UserID{room1: {me}}) {
 			if err == nil && b.Room == "" {
 				return
 			}
 		}
 		t.Error("no mark")
 	})
+}
+
+// A state read as a whole has the m.room.member of everybody whose sticky events
+// the receiver may hold: those are in no state.
+func TestSyncTellsAgainWhoIsJoined(t *testing.T) {
+	t.Parallel()
+	stuck := func(id, user string) string {
+		return `{"event_id":"` + id + `","type":"m.rtc.member","sender":"` + user + `","origin_server_ts":1,"content":{},"sticky":{"duration_ms":9}}`
+	}
+	whole := `[` + person(me, "join") + `,` + person("@b:x", "leave") + `,` + person("@c:x", "join") + `,` + person("@z:x", "join") + `]`
+	gap := inRoom("g", `{"timeline":{"limited":true,"prev_batch":"p","events":[]}}`)
+	want := "complete [p@b:xleave p@c:xjoin p@me:fake.testjoin] [] []"
+	with := func(f *fake) *homeserver.Client {
+		f.on(statePath, whole)
+		for user, is := range map[string]string{"@b:x": "join", "@c:x": "join", me: "join"} {
+			f.on(statePath+"/m.room.member/"+user, person(user, is))
+		}
+		f.on("v3/joined_rooms", `{"joined_rooms":["!one:fake.test"]}`)
+		f.pages = []answer{ok(`{"chunk":[]}`)}
+		return f.client(nil)
+	}
+	first := inRoom("a", `{"state":{"events":[`+person(me, "join")+`]},"sticky":{"events":[`+stuck("$1", "@b:x")+`]}}`)
+	more := inRoom("b", `{"sticky":{"events":[`+stuck("$2", "@c:x")+`]}}`)
+	before := []string{"complete [p@b:xjoin p@me:fake.testjoin] [] [1]", ".", "[p@c:xjoin] [] [2]", "."}
+	seen := collect(t, with(newFake(t, first, more, gap)), 6)
+	check(t, seen, append(before, want, ".")...)
+
+	// Also in the next process,
+	seen = seen[:4]
+	var next []element
+	have := map[matrixrtc.RoomID][]matrixrtc.UserID{room1: {me, "@b:x", "@c:x"}}
+	for b, err := range with(newFake(t, gap)).Sync(t.Context(), positionOf(t, seen), have) {
+		if next = append(next, element{b, err}); len(next) == 2 {
+			break
+		}
+	}
+	check(t, next, want, ".")
+
+	// and where all begins anew.
+	again := inRoom("n", `{"state":{"events":[`+person(me, "join")+`]}}`)
+	seen = collect(t, with(newFake(t, first, more, answer{status: 400, body: `{}`}, again)), 7)
+	check(t, seen, append(before, "error", "complete [p@b:xjoin p@c:xjoin p@me:fake.testjoin] [] []", ".")...)
 }

@@ -33,7 +33,9 @@ func (c *Client) State(ctx context.Context, room matrixrtc.RoomID) (matrixrtc.Ba
 func (c *Client) readState(ctx context.Context, room matrixrtc.RoomID) (batch matrixrtc.Batch, bad []error, err error) {
 	keep := stateTypes()
 	people := map[string]json.RawMessage{} // m.room.member by state key
-	senders := map[string]bool{}
+	// Who was told of stays told of: sticky events, which are no state, speak for
+	// members, too.
+	senders := c.members.of(room)
 	now := time.Now()
 	batch = matrixrtc.Batch{Room: room, Complete: true}
 	each := func(raw json.RawMessage) {

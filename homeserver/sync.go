@@ -43,8 +43,8 @@ const (
 // first membership.
 //
 // With such a Position in from, Sync goes on there, if it is one of this login,
-// for the rooms in have: those that the caller holds as they were then. All
-// other joined rooms come Complete, and those in have that are no longer joined
+// for the rooms in have: those that the caller holds as they were then, with the
+// users whose m.room.member it was given. All other joined rooms come Complete, and those in have that are no longer joined
 // with Left (docs/protocol.md R-SYNC-1 to R-SYNC-4). A Position that the
 // homeserver refuses counts as "".
 //
@@ -57,7 +57,7 @@ const (
 //
 // Batches are built in the goroutine that ranges over the sequence, and the
 // next request is made when the last batch has been taken.
-func (c *Client) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
+func (c *Client) Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		s := &syncer{c: c, known: map[matrixrtc.RoomID]*syncRoom{}, yield: yield}
 		s.resume(from, have)
@@ -279,7 +279,8 @@ func (s *syncer) count(ctx context.Context, body *syncBody) (gone []matrixrtc.Ro
 	for _, room := range rooms {
 		joined[room] = true
 		if _, left := body.Rooms.Leave[room]; !left && s.known[room] == nil {
-			s.known[room] = &syncRoom{stale: true}
+			s.c.members.forget(room)
+			s.known[room] = &syncRoom{stale: true, fresh: true}
 		}
 	}
 	for _, room := range slices.Sorted(maps.Keys(s.known)) {

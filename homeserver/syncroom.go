@@ -120,9 +120,13 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 			return err
 		}
 	}
+	var again map[string]bool
 	switch {
 	case first:
 		*r = syncRoom{fresh: fresh}
+		if !fresh { // sticky events that the receiver holds are no state
+			again = s.c.members.of(room)
+		}
 		s.c.members.forget(room)
 		complete(&batch)
 		if body.Timeline.Limited && !fresh && !s.stood.IsZero() {
@@ -140,7 +144,7 @@ func (s *syncer) joined(ctx context.Context, room matrixrtc.RoomID, raw json.Raw
 		return nil
 	}
 	r.catchUp(&batch)
-	if err := s.introduce(ctx, &batch); err != nil {
+	if err := s.introduce(ctx, &batch, again); err != nil {
 		if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
 			return err
 		}
@@ -214,8 +218,9 @@ func complete(b *matrixrtc.Batch) {
 }
 
 // introduce puts the m.room.member events of senders of whom the receiver has
-// not been told before everything else.
-func (s *syncer) introduce(ctx context.Context, b *matrixrtc.Batch) error {
+// not been told, and of users who have to be told of again, before everything
+// else.
+func (s *syncer) introduce(ctx context.Context, b *matrixrtc.Batch, again map[string]bool) error {
 	cache, told, unknown := &s.c.members, map[string]bool{}, map[string]bool{}
 	look := func(events []matrixrtc.Event) {
 		for i := range events {
@@ -246,6 +251,11 @@ func (s *syncer) introduce(ctx context.Context, b *matrixrtc.Batch) error {
 	look(b.Sticky)
 	if b.Complete && !told[string(self)] { // whoever gets a room complete wants to know of itself
 		unknown[string(self)] = true
+	}
+	for user := range again {
+		if !told[user] {
+			unknown[user] = true
+		}
 	}
 	if len(unknown) > 0 {
 		members, err := s.c.fetchMembers(ctx, b.Room, unknown)

@@ -44,7 +44,7 @@ func (s *syncer) refresh(ctx context.Context, room matrixrtc.RoomID, r *syncRoom
 	}
 	if !r.fresh && r.pending() {
 		batch := matrixrtc.Batch{Room: room, Events: r.held, Sticky: r.stuck}
-		if err := s.introduce(ctx, &batch); err != nil {
+		if err := s.introduce(ctx, &batch, nil); err != nil {
 			if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
 				return err
 			}
@@ -84,7 +84,7 @@ func (s *syncer) refresh(ctx context.Context, room matrixrtc.RoomID, r *syncRoom
 	for i := range batch.State {
 		r.read[keyOf(&batch.State[i])] = batch.State[i].ID
 	}
-	if err := s.introduce(ctx, &batch); err != nil {
+	if err := s.introduce(ctx, &batch, nil); err != nil {
 		if errors.Is(err, ErrUnauthorized) || ctx.Err() != nil {
 			return err
 		}

@@ -78,11 +78,11 @@ type hsPosition struct {
 
 // resume finds out where a Sync goes on. Rooms that are not as they were at that
 // place are told anew.
-func (d *Device) resume(from string, have []matrixrtc.RoomID) map[matrixrtc.RoomID]int {
+func (d *Device) resume(from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) map[matrixrtc.RoomID]int {
 	var p hsPosition
 	ok := json.Unmarshal([]byte(from), &p) == nil && p.Device == d.device && p.Epoch == d.h.epoch
 	at := map[matrixrtc.RoomID]int{}
-	for _, room := range have {
+	for room := range have {
 		at[room] = anew
 		if n, known := p.At[room]; ok && known && n >= 0 {
 			at[room] = n
@@ -96,7 +96,7 @@ func (d *Device) resume(from string, have []matrixrtc.RoomID) map[matrixrtc.Room
 const anew = -1
 
 // Sync yields what happens in the device's rooms.
-func (d *Device) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
+func (d *Device) Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error] {
 	return func(yield func(matrixrtc.Batch, error) bool) {
 		d.h.mu.Lock()
 		at := d.resume(from, have) // joined rooms, and how far they have been told

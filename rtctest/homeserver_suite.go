@@ -18,7 +18,7 @@ import (
 // Account is one device's account on a homeserver, as package client wants it.
 type Account interface {
 	Self() (matrixrtc.UserID, matrixrtc.DeviceID)
-	Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error]
+	Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error]
 	Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error)
 	Transports(ctx context.Context) ([]matrixrtc.Transport, error)
 	Delay(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing, after time.Duration) (string, error)
@@ -81,7 +81,7 @@ func watch(t *testing.T, a Account) *watcher {
 }
 
 // watchFrom is watch that goes on from a position.
-func watchFrom(t *testing.T, a Account, from string, have []matrixrtc.RoomID) *watcher {
+func watchFrom(t *testing.T, a Account, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) *watcher {
 	t.Helper()
 	w := &watcher{}
 	ctx, cancel := context.WithCancel(t.Context())

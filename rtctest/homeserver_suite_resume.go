@@ -34,6 +34,16 @@ func has(b matrixrtc.Batch, id matrixrtc.EventID) bool {
 	return slices.ContainsFunc(slices.Concat(b.State, b.Events, b.Sticky), func(e matrixrtc.Event) bool { return e.ID == id })
 }
 
+// known are rooms of which an account knows that it is joined, and of nobody else.
+func known(a Account, rooms ...matrixrtc.RoomID) map[matrixrtc.RoomID][]matrixrtc.UserID {
+	user, _ := a.Self()
+	have := map[matrixrtc.RoomID][]matrixrtc.UserID{}
+	for _, room := range rooms {
+		have[room] = []matrixrtc.UserID{user}
+	}
+	return have
+}
+
 // of lists the batches of a room.
 func (w *watcher) of(room matrixrtc.RoomID) []matrixrtc.Batch {
 	return slices.DeleteFunc(w.seen(), func(b matrixrtc.Batch) bool { return b.Room != room })
@@ -63,7 +73,7 @@ func suiteResume(t *testing.T, s HomeserverSite) {
 	missed := mustSend(t, alice, later, statement(alice, 0))
 
 	// Of the room that is lost the receiver has nothing any more.
-	w := watchFrom(t, bob, from, []matrixrtc.RoomID{busy, quiet, out})
+	w := watchFrom(t, bob, from, known(bob, busy, quiet, out))
 	w.ready(t)
 	var got []matrixrtc.EventID
 	for _, b := range w.of(busy) {
@@ -105,7 +115,7 @@ func suiteNoPosition(t *testing.T, s HomeserverSite) {
 	theirs := other.position(t, room, mustSend(t, alice, room, statement(alice, 1)))
 	s.Kick(t, out, "alice", "bob")
 	for _, from := range []string{"no position", theirs} {
-		w := watchFrom(t, bob, from, []matrixrtc.RoomID{room, out})
+		w := watchFrom(t, bob, from, known(bob, room, out))
 		w.ready(t)
 		if got := w.of(room); len(got) != 1 || !got[0].Complete {
 			t.Errorf("from %.20q: %+v", from, got)

@@ -20,6 +20,6 @@ type listened struct {
 }
 
 // Sync implements client.Homeserver.
-func (l listened) Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error] {
+func (l listened) Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error] {
 	return l.tee(l.Homeserver.Sync(ctx, from, have))
 }
