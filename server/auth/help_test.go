@@ -219,3 +219,7 @@ func (r *rooms) list() []string {
 	defer r.mu.Unlock()
 	return append([]string(nil), r.made...)
 }
+
+func tlsConfig(cert tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{cert}}
+}
