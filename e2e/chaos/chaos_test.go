@@ -26,6 +26,7 @@ var matrix = []struct {
 // that tell most, or with -chaos.all all of them on everything.
 func TestChaos(t *testing.T) {
 	needNamespaces(t)
+	t.Parallel()
 	results := &results{cells: map[string]map[string][]verdict{}}
 	var wg sync.WaitGroup
 	for _, m := range matrix {

@@ -33,6 +33,7 @@ var phases = []string{"join", "refresh", "leave"}
 // TestCrashCycles does -chaos.cycles of them.
 func TestCrashCycles(t *testing.T) {
 	needNamespaces(t)
+	t.Parallel()
 	seed := *flagSeed
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -171,7 +172,7 @@ func (c *cycles) cycle(r *run, a *actor, chance *rand.Rand, phase string) error 
 // nothing that is held back, nobody in the room's state, nobody to be seen.
 func (c *cycles) rest(r *run, a *actor) error {
 	died := a.died()
-	err := r.until(time.Until(died.Add(cycleDelay+promptly)), "nothing is left of it", func() (bool, string) {
+	err := r.ask(time.Until(died.Add(cycleDelay+promptly)), "nothing is left of it", func() (bool, string) {
 		if delays, err := r.stack.delayed(r.ctx, a.creds); err != nil || len(delays) > 0 {
 			return false, fmt.Sprintf("held back: %v %v", delays, err)
 		}

@@ -21,18 +21,9 @@ func homeserverPart(*reporter) handler { return &homeserverHandler{} }
 
 type homeserverHandler struct {
 	mu    sync.Mutex
-	hs    child
+	hs    *devstack.Homeserver
 	relay net.Listener
 	wg    sync.WaitGroup
-}
-
-// child is a homeserver of devstack.
-type child interface {
-	Kill()
-	Restart(ctx context.Context) error
-	Logs() string
-	URL() string
-	Close() error
 }
 
 // homeserverArg says what to start.
@@ -67,6 +58,8 @@ func (h *homeserverHandler) start(ctx context.Context, arg homeserverArg) (err e
 	switch arg.Server {
 	case dendrite:
 		h.hs, err = devstack.StartDendrite(ctx, &devstack.DendriteOptions{ServerName: serverName})
+	case synapse:
+		h.hs, err = devstack.StartSynapse(ctx, &devstack.SynapseOptions{ServerName: serverName})
 	default:
 		err = fmt.Errorf("no homeserver is called %q", arg.Server)
 	}

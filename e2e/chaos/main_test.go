@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,9 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 )
 
 var (
@@ -24,6 +28,7 @@ var (
 const (
 	envPart   = "MATRIXRTC_CHAOS_PART"   // what this process is, for the children of the tests
 	envInside = "MATRIXRTC_CHAOS_INSIDE" // set in the namespaces; if not "1", why they cannot be had
+	envLacks  = "MATRIXRTC_CHAOS_LACKS_" // and the name of a homeserver: why that cannot be had
 )
 
 // TestMain runs the tests in namespaces of their own: the outer process starts
@@ -103,7 +108,12 @@ func enter() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	cmd.Env = append(os.Environ(), envInside+"=1")
+	prepared, err := prepare()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd.Env = append(os.Environ(), append(prepared, envInside+"=1")...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	alive, err := cmd.StdinPipe() // closed when this process ends, however it does
 	if err == nil {
@@ -117,6 +127,45 @@ func enter() int {
 		return 1
 	}
 	return 0
+}
+
+// prepare builds and installs what is not there yet: in the namespaces there is
+// no network to get it by. It returns what the inner process is to know of it.
+func prepare() (env []string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	opts := &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)}
+	for _, hs := range []struct {
+		kind serverKind
+		env  string
+		make func(context.Context, *devstack.BuildOptions) (string, error)
+	}{
+		{dendrite, devstack.DendriteEnv, devstack.BuildDendrite},
+		{synapse, devstack.SynapseEnv, devstack.InstallSynapse},
+	} {
+		if os.Getenv(hs.env) != "" {
+			continue
+		}
+		path, err := hs.make(ctx, opts)
+		switch {
+		case errors.Is(err, devstack.ErrNoPython) || errors.Is(err, devstack.ErrDownload):
+			env = append(env, fmt.Sprintf("%s%s=needs %s: run once online, for Synapse with python3 and its module venv "+
+				"(apt-get install python3-venv), or set %s to an installed one (%v)", envLacks, hs.kind, hs.kind, hs.env, err))
+		case err != nil:
+			return nil, err
+		default:
+			env = append(env, hs.env+"="+path)
+		}
+	}
+	return env, nil
+}
+
+// needServer skips a test where a homeserver cannot be had.
+func needServer(t *testing.T, kind serverKind) {
+	t.Helper()
+	if why := os.Getenv(envLacks + string(kind)); why != "" {
+		t.Skip(why)
+	}
 }
 
 // endWith ends the process when whoever holds the other end is gone.

@@ -100,7 +100,7 @@ func newRun(t *testing.T, ctx context.Context, s *stack, sc *scenario, dialect d
 	for _, name := range names {
 		c := register(name)
 		enter(c)
-		h, err := s.wire.plug(ctx, fmt.Sprintf("%s-%d-%s", s.server, n, name))
+		h, err := s.wire.plug(ctx, fmt.Sprintf("%s-%d-%s", s.name, n, name))
 		if err != nil {
 			t.Fatal(err)
 		}

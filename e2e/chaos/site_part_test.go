@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"sync"
 
@@ -28,10 +29,9 @@ type siteHandler struct {
 type siteArg struct {
 	Addr       string `json:"addr"`       // its address on the wire
 	Homeserver string `json:"homeserver"` // base URL
-	// Public is under which URL participants reach the homeserver.
-	Public string `json:"public"`
-	// GapFill is the directory of what gap-fill keeps; "": none.
-	GapFill string `json:"gap_fill"`
+	// Store is where gap-fill keeps what is scheduled; "": the homeserver lacks
+	// nothing.
+	Store string `json:"store"`
 }
 
 const sitePort = "8080"
@@ -52,6 +52,10 @@ func (h *siteHandler) do(ctx context.Context, what string, raw json.RawMessage) 
 		Overrides:  map[string]string{serverName: arg.Homeserver},
 		RateLimit:  server.RateLimit{PerSecond: -1},
 		Media:      server.Media{Address: arg.Addr},
+	}
+	if arg.Store != "" {
+		cfg.GapFill = server.GapFill{Mode: server.GapFillOn, Proxy: true, Store: arg.Store}
+		cfg.TrustedProxies = server.Networks{netip.PrefixFrom(bridgeAddr, bridgeAddr.BitLen())} // the tap
 	}
 	site, err := server.New(cfg, &server.Options{
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),

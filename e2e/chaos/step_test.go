@@ -58,11 +58,21 @@ type step struct {
 	do  func(*run) error
 }
 
-// until waits until cond says yes.
+// until waits until cond, which looks at what the tests know, says yes.
 func (r *run) until(within time.Duration, what string, cond func() (bool, string)) error {
+	return r.poll(20*time.Millisecond, within, what, cond)
+}
+
+// ask waits until cond, which asks the homeserver, says yes. It asks as
+// somebody whose requests may be limited, so not often.
+func (r *run) ask(within time.Duration, what string, cond func() (bool, string)) error {
+	return r.poll(500*time.Millisecond, within, what, cond)
+}
+
+func (r *run) poll(every, within time.Duration, what string, cond func() (bool, string)) error {
 	ctx, cancel := context.WithTimeout(r.ctx, within)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		ok, saw := cond()

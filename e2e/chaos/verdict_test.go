@@ -188,7 +188,7 @@ func (r *run) checkEnd() {
 		return len(r.observer.now()) == 0, list(r.observer.now())
 	})
 	if err == nil {
-		err = r.until(r.scenario.delay()+promptly, "nothing is held back", func() (bool, string) {
+		err = r.ask(r.scenario.delay()+promptly, "nothing is held back", func() (bool, string) {
 			for _, a := range r.actors {
 				if delays, err := r.stack.delayed(r.ctx, a.creds); err != nil || len(delays) > 0 {
 					return false, fmt.Sprint(a.name, delays, err)
@@ -198,7 +198,7 @@ func (r *run) checkEnd() {
 		})
 	}
 	if err == nil {
-		err = r.until(promptly, "the room's state says so", func() (bool, string) {
+		err = r.ask(promptly, "the room's state says so", func() (bool, string) {
 			err := r.checkState()
 			return err == nil, fmt.Sprint(err)
 		})
