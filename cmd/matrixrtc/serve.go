@@ -118,7 +118,7 @@ func (c *ServeCmd) apply(a *app, cfg *server.Config) {
 // siteEnvironment is the environment without the variables of the command
 // line itself: the site warns of those that it does not know.
 func (a *app) siteEnvironment() []string {
-	ours := map[string]bool{"MATRIXRTC_CONFIG_DIR": true, "MATRIXRTC_PASSWORD": true, devstack.DendriteEnv: true, devstack.ChromiumEnv: true}
+	ours := map[string]bool{"MATRIXRTC_CONFIG_DIR": true, "MATRIXRTC_PASSWORD": true, devstack.DendriteEnv: true, devstack.ChromiumEnv: true, devstack.RedisEnv: true}
 	for _, node := range append(a.kong.Model.Children, a.kong.Model.Node) {
 		for _, flag := range node.Flags {
 			ours[flag.Tag.Get("from")] = true
@@ -140,6 +140,13 @@ func describe(cfg *server.Config, site *server.Server) string {
 		fmt.Fprintf(&b, "  status page  http://%s/\n", addr)
 	}
 	fmt.Fprintf(&b, "  SFU key      %s\n", keyOrigin(cfg))
+	if g := &cfg.GapFill; g.Mode == server.GapFillOn || g.Mode == server.GapFillAuto {
+		where := "beside the homeserver: have the reverse proxy pick the paths, see docs/hosting.md"
+		if g.Proxy {
+			where = "in front of the homeserver, whose address for clients is the site's"
+		}
+		fmt.Fprintf(&b, "  gap-fill     %s\n", where)
+	}
 	name := cfg.Homeserver.ServerName
 	if name == "" {
 		name = "<your server name>"
