@@ -28,7 +28,8 @@ type commands struct {
 	Join     JoinCmd     `cmd:"" help:"Join a call: see who is there, send and receive media." group:"calls"`
 	Room     RoomCmd     `cmd:"" help:"Say who may join calls in a room; end members that are gone." group:"calls"`
 
-	Serve ServeCmd `cmd:"" help:"Run the site beside a homeserver: SFU, authorization, status page." group:"site"`
+	Serve       ServeCmd       `cmd:"" help:"Run the site beside a homeserver: SFU, authorization, status page." group:"site"`
+	Healthcheck HealthcheckCmd `cmd:"" help:"Ask a running site whether it is well." group:"site"`
 
 	Version    VersionCmd    `cmd:"" help:"Print what this program is made of." group:"other"`
 	Completion CompletionCmd `cmd:"" help:"Print the completion script of a shell." group:"other"`
