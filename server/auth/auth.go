@@ -281,10 +281,14 @@ func (s *Service) start(o Options) {
 	if store == nil {
 		store = jobs.Memory()
 	}
-	s.seats = startSeats(&seats{
-		store: store, interval: o.MembershipCheck, home: s.home, sfu: remover, presence: presence, leaves: s.leaves, log: o.Logger,
+	seats := &seats{
+		store: store, interval: o.MembershipCheck, sfu: remover, presence: presence, leaves: s.leaves, log: o.Logger,
 		removed: func(why string) { s.metrics.removed.WithLabelValues(why).Inc() },
-	})
+	}
+	if s.home != nil && s.home.token != "" {
+		seats.server, seats.who = s.home.server, s.home
+	}
+	s.seats = startSeats(seats)
 }
 
 func (o *Options) setDefaults() {

@@ -29,6 +29,15 @@ const (
 	askers = 3
 )
 
+// roster knows who is in Matrix rooms.
+type roster interface {
+	// members are the users in a room, by the word of one of them, or gone if that
+	// one is not in it.
+	members(ctx context.Context, as, room string) (joined map[string]bool, gone bool, err error)
+	// joined says whether somebody is in a room.
+	joined(ctx context.Context, who asker, room string) (bool, error)
+}
+
 // seats knows who has a token for which Matrix room, to remove from the SFU who
 // is no longer in that room (MSC4195, "Kicking users from the SFU on room
 // leave/ban"). Somebody who was removed is removed again while the token is good,
@@ -40,7 +49,9 @@ const (
 type seats struct {
 	store    jobs.Store // of records of seat, by room and user
 	interval time.Duration
-	home     *home // nil: nobody can be asked
+	quiet    bool   // a sweep asks nobody, and forgets what is over
+	server   string // whose users can be asked who is in a room with them
+	who      roster // nil: nobody can be asked
 	sfu      Remover
 	presence Presence
 	leaves   *leaves
@@ -74,9 +85,12 @@ func seatKey(room, user string) string { return room + "\x00" + user }
 
 // startSeats begins to sweep, if there is somebody to ask.
 func startSeats(s *seats) *seats {
+	if s.interval <= 0 {
+		s.interval, s.quiet = 10*time.Minute, true
+	}
 	s.byName = newLRU[string, string](maxReports)
 	s.ctx, s.end = context.WithCancel(context.Background())
-	if s.home != nil && s.home.token != "" && s.sfu != nil && s.interval > 0 {
+	if s.enabled() {
 		s.done = make(chan struct{})
 		go s.run() // ended by close, which waits for done
 	}
@@ -105,7 +119,7 @@ func (s *seats) run() {
 }
 
 // enabled says whether anything could come of knowing who sits where.
-func (s *seats) enabled() bool { return s.sfu != nil && s.home != nil }
+func (s *seats) enabled() bool { return s.sfu != nil && s.who != nil }
 
 // take notes that a user has a token. It must be stored before the token is given
 // away.
@@ -116,17 +130,25 @@ func (s *seats) take(ctx context.Context, room, user string, p sfuPlace) error {
 	s.mu.Lock()
 	s.byName.put(leaveKey(p.Room, p.Identity), seatKey(room, user))
 	s.mu.Unlock()
-	return s.change(ctx, seatKey(room, user), func(st *seat) time.Time {
+	full := false
+	err := s.change(ctx, seatKey(room, user), func(st *seat) time.Time {
 		st.Room, st.User, st.Out = room, user, false
 		st.Places = slices.DeleteFunc(st.Places, func(q sfuPlace) bool {
 			return q.Room == p.Room && q.Identity == p.Identity
 		})
-		if st.Places = append(st.Places, p); len(st.Places) > maxPlaces {
-			st.Places = st.Places[len(st.Places)-maxPlaces:]
+		if full = len(st.Places) >= maxPlaces; !full { // none may be forgotten
+			st.Places = append(st.Places, p)
 		}
 		return time.Now().Add(s.interval)
 	})
+	if full && err == nil {
+		err = errManyPlaces
+	}
+	return err
 }
+
+// errManyPlaces: a user has tokens for too many participants in a room.
+var errManyPlaces = errors.New("the user has tokens for too many devices in the room")
 
 // change changes a seat, which may be a new one, and stores it until a time; no
 // places: the seat is forgotten.
@@ -246,7 +268,10 @@ func (s *seats) sweep(now time.Time) {
 // sweepRoom looks at users of one Matrix room. While nobody can tell who is in
 // it everybody stays: an outage must not end calls. The error is the store's.
 func (s *seats) sweepRoom(ctx context.Context, room string, list []seat, now time.Time) error {
-	in := s.whoIsIn(ctx, room, list)
+	in := func(string) (yes, told bool) { return false, false }
+	if !s.quiet {
+		in = s.whoIsIn(ctx, room, list)
+	}
 	for _, st := range list {
 		yes, told := in(st.User)
 		out := st.Out
@@ -290,10 +315,10 @@ func (s *seats) there(ctx context.Context, p sfuPlace) bool {
 func (s *seats) whoIsIn(ctx context.Context, room string, list []seat) func(user string) (yes, told bool) {
 	answers := map[string]bool{}
 	for _, st := range list {
-		if userServer(st.User) != s.home.server || len(answers) == askers {
+		if userServer(st.User) != s.server || len(answers) == askers {
 			continue
 		}
-		joined, gone, err := s.home.members(ctx, st.User, room)
+		joined, gone, err := s.who.members(ctx, st.User, room)
 		if err != nil {
 			s.log.Warn("who is in a room cannot be asked; everybody stays on the SFU", "err", err)
 			return func(string) (bool, bool) { return false, false }
@@ -307,7 +332,7 @@ func (s *seats) whoIsIn(ctx context.Context, room string, list []seat) func(user
 		if _, ok := answers[st.User]; ok || ctx.Err() != nil {
 			continue
 		}
-		if yes, err := s.home.joined(ctx, asker{user: st.User}, room); err == nil {
+		if yes, err := s.who.joined(ctx, asker{user: st.User}, room); err == nil {
 			answers[st.User] = yes
 		}
 	}

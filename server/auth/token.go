@@ -237,7 +237,12 @@ func (s *Service) grant(ctx context.Context, log *slog.Logger, g *grantee) (any,
 		}
 	}
 	until := time.Now().Add(s.lifetime)
-	if err := s.seats.take(ctx, g.room, g.user, sfuPlace{alias, g.identity, until.Unix()}); err != nil {
+	err := s.seats.take(ctx, g.room, g.user, sfuPlace{alias, g.identity, until.Unix()})
+	if errors.Is(err, errManyPlaces) {
+		s.metrics.denials.WithLabelValues("devices").Inc()
+		return nil, limited(time.Minute)
+	}
+	if err != nil {
 		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service cannot remember the token", err, 0}
 	}
 	jwt, err := s.sign(alias, g.identity, s.mayPublish(g.server, access, g.home))
