@@ -277,3 +277,22 @@ func joinedDevice(t *testing.T, p *program, u user, hs *devstack.Homeserver) str
 	}
 	return string(creds.DeviceID)
 }
+
+// The documents are contracts: what they hold stands in docs/cli.md.
+func TestRoomDocumented(t *testing.T) {
+	t.Parallel()
+	m := chapter(t, "### The document of `room --json`")
+	m.tells(t, "../../internal/report/testdata/room.json", "transports") // which stand as the homeserver says them
+	for word, told := range chapter(t, "### The document of `sessions --json`") {
+		m[word] = m[word] || told // what is said there of a member
+	}
+	m.tells(t, "../../internal/report/testdata/suspects.json", "transport")
+	table := chapter(t, "## room")
+	for _, words := range [][]string{{"certain", "likely", "possible", "alive"}, {"sender_gone", "expired", "superseded", "no_participant", "silent"}} {
+		for _, w := range words {
+			if !table[w] {
+				t.Errorf("docs/cli.md does not tell what %q is", w)
+			}
+		}
+	}
+}
