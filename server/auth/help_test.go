@@ -223,3 +223,29 @@ func (r *rooms) list() []string {
 func tlsConfig(cert tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}}
 }
+
+// record is what a request is answered.
+func record(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// removing is an SFU that participants are removed from.
+type removing struct {
+	rooms
+	removed []string
+}
+
+func (r *removing) RemoveParticipant(_ context.Context, room, identity string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removed = append(r.removed, room+" "+identity)
+	return nil
+}
+
+func (r *removing) list() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.removed...)
+}
