@@ -50,7 +50,7 @@ const (
 // see client.Homeserver.
 type Homeserver interface {
 	Self() (matrixrtc.UserID, matrixrtc.DeviceID)
-	Sync(ctx context.Context, from string, have []matrixrtc.RoomID) iter.Seq2[matrixrtc.Batch, error]
+	Sync(ctx context.Context, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) iter.Seq2[matrixrtc.Batch, error]
 	Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.Outgoing) (matrixrtc.EventID, error)
 	Redact(ctx context.Context, room matrixrtc.RoomID, event matrixrtc.EventID, reason string) (matrixrtc.EventID, error)
 }
