@@ -182,6 +182,13 @@ func normalSlot(id SlotID) SlotID {
 	return id
 }
 
+// Admits reports whether a membership counts as far as slots go: if none of the
+// sticky dialects states it, or the slot that it names is open under this room's
+// policy (docs/protocol.md R-SLOT-2).
+func (r *Room) Admits(m *Membership) bool {
+	return m.Dialect != DialectSlot && m.Dialect != DialectSticky || r.slotAllows(m)
+}
+
 // slotAllows applies the policy to a member of a sticky dialect.
 func (r *Room) slotAllows(m *Membership) bool {
 	if r.opts.Slots == SlotsIgnore {

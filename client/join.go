@@ -63,7 +63,7 @@ type JoinOptions struct {
 // on, see Connection. When ctx ends before that, what may have been sent is
 // taken back. opts may be nil.
 //
-// Errors: ErrEncrypted, ErrAlreadyJoined, ErrNoTransport, ErrClosed, a
+// Errors: ErrEncrypted, ErrSlotClosed, ErrAlreadyJoined, ErrNoTransport, ErrClosed, a
 // *matrixrtc.InvalidError if the dialect cannot say it, or what the homeserver
 // answered.
 func (r *Room) Join(ctx context.Context, opts *JoinOptions) (*Call, error) {
@@ -162,6 +162,8 @@ func (r *Room) startCall(m *matrixrtc.Membership, o *JoinOptions) (*Call, error)
 		return nil, ErrNotJoined
 	case r.fold.Encrypted() && !o.ClearMedia:
 		return nil, ErrEncrypted
+	case !r.fold.Admits(m):
+		return nil, ErrSlotClosed
 	case slices.ContainsFunc(r.calls, func(c *Call) bool { return c.slot == m.Slot }):
 		return nil, ErrAlreadyJoined
 	}

@@ -147,23 +147,27 @@ func (c *Call) state(e keeper.StateChanged, now time.Time) {
 }
 
 // observe tells the keeper what these changes say of our membership, one by one:
-// a statement that was ended in the same batch was there all the same.
+// a statement that was ended in the same batch was there all the same. That our
+// slot was closed no change says if it had run out before.
 func (c *Call) observe(changes []matrixrtc.Change, now time.Time) {
 	for _, ch := range changes {
 		switch ch := ch.(type) {
 		case matrixrtc.MemberJoined:
 			if c.isSelf(ch.Session, ch.Member) {
-				c.step(keeper.Observed{Membership: ch.Member.Membership}, now)
+				c.step(keeper.Observed{Membership: ch.Member.Membership, At: ch.At}, now)
 			}
 		case matrixrtc.MemberUpdated:
 			if c.isSelf(ch.Session, ch.Member) {
-				c.step(keeper.Observed{Membership: ch.Member.Membership}, now)
+				c.step(keeper.Observed{Membership: ch.Member.Membership, At: ch.At}, now)
 			}
 		case matrixrtc.MemberLeft:
 			if c.isSelf(ch.Session, ch.Member) {
 				c.step(keeper.Observed{Gone: ch.Cause}, now)
 			}
 		}
+	}
+	if !c.r.fold.Admits(c.Membership()) {
+		c.step(keeper.Observed{Gone: matrixrtc.CauseSlotClosed}, now)
 	}
 }
 

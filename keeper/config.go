@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,7 +71,11 @@ func (c *Config) settle(sticky bool) error {
 	if c.Delay == 0 {
 		c.Delay = 20 * time.Second
 	}
+	short := func(d, least time.Duration) bool { return d != 0 && d < least }
 	switch {
+	case short(c.Lifetime, time.Second), short(c.Refresh, time.Second), short(c.Unswitched, time.Second),
+		c.Delay > 0 && short(c.Delay, time.Second), short(c.Restart, time.Second/4), short(c.RetryMin, time.Second/4), c.RetryMax < 0:
+		return errors.New("no homeserver wants to hear of us that often: make lifetime, refresh and delay a second at least, restart and pauses a quarter of one")
 	case c.Lifetime < 0 || c.Refresh < 0 || c.Refresh >= c.Lifetime:
 		return fmt.Errorf("refresh after %v does not keep a membership of %v: make it shorter", c.Refresh, c.Lifetime)
 	case c.Unswitched < 0 || c.Unswitched > c.Lifetime:

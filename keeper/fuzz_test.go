@@ -26,7 +26,8 @@ func FuzzStep(f *testing.F) {
 		if len(script) == 0 || len(script) > 120 {
 			return
 		}
-		v := variants[int(script[0])%len(variants)]
+		all := variants()
+		v := all[int(script[0])%len(all)]
 		w := v.brisk(t)
 		w.misrouted = script[0] >= 200
 		var planned []fate
@@ -66,7 +67,7 @@ func FuzzStep(f *testing.F) {
 			case 14:
 				w.step(keeper.Update{Membership: w.with([]string{"audio", "video"}[arg%2])})
 			case 15:
-				w.delayed, w.forgot = nil, true
+				w.forget()
 			case 16, 17:
 				w.other(op == 16)
 			case 18, 19:

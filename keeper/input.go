@@ -64,9 +64,11 @@ type (
 	Reachable struct{}
 
 	// Observed is what the room says of our membership after a batch: what
-	// stands now, or nil and why it ended.
+	// stands now, or nil and why it ended. At is when that was stated, by the clock
+	// of the homeserver; zero if that is not known.
 	Observed struct {
 		Membership *matrixrtc.Membership
+		At         time.Time
 		Gone       matrixrtc.Cause
 	}
 

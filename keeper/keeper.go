@@ -20,11 +20,13 @@ type Keeper struct {
 
 	now   time.Time     // the latest own time
 	ahead time.Duration // how far it is ahead of the caller's clock
+	leaps time.Duration // how much of it has passed unnoticed, in all
 
 	state   State
 	stated  *matrixrtc.Membership // what was stated last; never nil
 	created time.Time             // created_ts of the running membership, by the server's clock; zero: none
 	born    time.Time             // the same moment in own time, if clocks agree
+	based   time.Duration         // leaps then
 	made    time.Time             // when it was stated
 	known   time.Time             // when its answer was here: it was not made later
 	ids     int
@@ -70,10 +72,12 @@ type request struct {
 	leave   bool
 	fresh   bool
 	stated  *matrixrtc.Membership
-	// again: what happened since makes another statement necessary.
-	again bool
-	stake string                // the switch behind it
-	seen  *matrixrtc.Membership // what the room has told of it before its answer came
+	// again: what happened since makes another statement necessary. stale: and
+	// this one does not bring us back, should we be lost.
+	again, stale bool
+	leaps        time.Duration // leaps then
+	stake        string        // the switch behind it
+	seen         Observed      // what the room has told of it before its answer came
 }
 
 // New makes a Keeper that has not joined yet. It fails with a
@@ -119,6 +123,9 @@ func (k *Keeper) Step(in Input, now time.Time) []Effect {
 		return nil
 	}
 	now = now.Round(0)
+	if late := now.Sub(k.woken); !k.woken.IsZero() && late > time.Minute {
+		k.leaps += late // asleep, or the clock was set
+	}
 	if tick, is := in.(Tick); is && !tick.Wake.IsZero() {
 		k.woken = time.Time{} // used up
 		if back := tick.Wake.Sub(now); back > 0 {
@@ -214,6 +221,12 @@ func (k *Keeper) clock(t time.Time) {
 	if k.state == Left {
 		return
 	}
+	if due(k.room.missed, t) && k.flight == nil && k.fails == 0 && k.stands() {
+		k.room.missed, k.next = time.Time{}, t
+		if k.room.Membership == nil {
+			k.created = time.Time{} // what others take to have run out a refresh does not bring back
+		}
+	}
 	k.switchClock(t)
 	if k.flight == nil && due(k.next, t) && k.covered(t) {
 		k.send(t)
@@ -249,6 +262,7 @@ func (k *Keeper) wake(t time.Time) {
 	default:
 		if k.flight == nil {
 			sooner(k.next)
+			sooner(k.room.missed)
 		}
 		if k.sw.flight == nil {
 			sooner(k.sw.next)

@@ -11,18 +11,28 @@ import (
 // observed is what the room has told us of our membership.
 type observed struct {
 	// events are the ids of the latest statements seen, the newest last: the
-	// room may tell of an event before the answer to its request does.
+	// room may tell of an event before the answer to its request does. missed is
+	// when the latest one will be stated again unless it is seen until then: the
+	// room says that nothing of ours stands, and may say that of the time before.
 	events []matrixrtc.EventID
-	member *matrixrtc.Membership // what stands now, nil: nothing
-	gone   matrixrtc.Cause
+	// Observed is what it has said last.
+	Observed
 	// confirmed: what we stated last has been seen.
 	confirmed bool
+	missed    time.Time
 }
+
+const (
+	// memory is how many of our statements and their events are remembered.
+	memory = 256
+	// sight is how long what the homeserver has accepted may take to show.
+	sight = 10 * time.Second
+)
 
 // observe takes in what the room says now.
 func (k *Keeper) observe(in Observed, t time.Time) {
 	r := &k.room
-	r.member, r.gone = in.Membership, in.Gone
+	r.Observed = in
 	m := in.Membership
 	if m == nil {
 		switch {
@@ -37,25 +47,29 @@ func (k *Keeper) observe(in Observed, t time.Time) {
 			// By another statement of this device, of which more is told.
 		case r.confirmed:
 			k.removed(t)
+		case k.stands() && r.missed.IsZero():
+			r.missed = t.Add(sight)
 		}
 		return
 	}
 	known := k.knows(m.Event)
 	if !known {
 		r.events = append(r.events, m.Event)
-		if len(r.events) > 16 {
+		if len(r.events) > memory {
 			r.events = slices.Delete(r.events, 0, 1)
 		}
 	}
 	switch {
 	case m.Event == k.stated.Event:
-		k.learn(m, t)
+		k.learn(in, t)
 	case !known && k.flight != nil && !k.flight.leave && k.isTry(m, k.flight):
-		k.flight.seen = m
+		k.flight.seen = in
 	case !known && k.tried != nil && !k.leaving && k.isTry(m, k.tried):
 		k.accept(k.tried, m.Event, t)
 	case r.confirmed && !known && k.flight == nil && k.foreign(m):
-		k.replaced(m, t)
+		k.replaced(t)
+	case r.confirmed && !known && k.stands() && r.missed.IsZero():
+		r.missed = t // an older one of ours, that came late
 	}
 }
 
@@ -88,11 +102,11 @@ func (k *Keeper) foreign(m *matrixrtc.Membership) bool {
 
 // replaced: another client of our device joined after us. Under the same key
 // neither a leave of ours may follow, nor the one that the homeserver holds.
-func (k *Keeper) replaced(m *matrixrtc.Membership, t time.Time) {
+func (k *Keeper) replaced(t time.Time) {
 	if k.leaving {
 		return
 	}
-	if k.sticky || m.Dialect != k.cfg.Dialect.Name() {
+	if k.sticky || k.room.Membership.Dialect != k.cfg.Dialect.Name() {
 		k.leave("", ErrReplaced, t)
 		return
 	}
@@ -113,24 +127,25 @@ func (k *Keeper) giveUp(t time.Time, err error) {
 // accepted, and of what came after it.
 func (k *Keeper) echo(f *request, t time.Time) {
 	r := &k.room
-	r.confirmed = false
+	r.confirmed, r.missed = false, time.Time{}
 	switch {
-	case r.member != nil && r.member.Event == k.stated.Event:
-		k.learn(r.member, t)
-	case r.member == nil && slices.Contains(r.events, k.stated.Event):
+	case r.Membership != nil && r.Membership.Event == k.stated.Event:
+		k.learn(r.Observed, t)
+	case r.Membership == nil && slices.Contains(r.events, k.stated.Event):
 		k.removed(t)
-	case f.seen != nil && f.seen.Event == k.stated.Event:
+	case f.seen.Membership != nil && f.seen.Membership.Event == k.stated.Event:
 		k.learn(f.seen, t)
-		if k.foreign(r.member) {
-			k.replaced(r.member, t)
+		if k.foreign(r.Membership) {
+			k.replaced(t)
 		}
 	}
 }
 
 // learn takes over what the server made of our statement: created_ts is its
 // clock's, and others count from there.
-func (k *Keeper) learn(m *matrixrtc.Membership, t time.Time) {
-	k.room.confirmed = true
+func (k *Keeper) learn(o Observed, t time.Time) {
+	m := o.Membership
+	k.room.confirmed, k.room.missed = true, time.Time{}
 	if k.leaving || k.until.IsZero() {
 		return
 	}
@@ -139,9 +154,26 @@ func (k *Keeper) learn(m *matrixrtc.Membership, t time.Time) {
 		if k.born = t.Add(m.Created.Sub(k.wall(t))); k.born.After(k.known) {
 			k.born = k.known // our clock is behind, or the server's ahead
 		}
+		if !k.sticky && !o.At.IsZero() {
+			k.catchUp(o, t)
+		}
 	}
 	if end := t.Add(m.Expires.Sub(k.wall(t))); !m.Expires.IsZero() && end.Before(k.until) {
 		k.shorten(end, t)
+	}
+}
+
+// catchUp finds out whether more time has passed for the server than for us: a
+// machine was paused, and its clock with it. Then others count us for less long
+// than we meant, if at all.
+func (k *Keeper) catchUp(o Observed, t time.Time) {
+	passed := o.At.Sub(o.Membership.Created)
+	if born := k.taken.Add(-passed); born.Before(k.born) {
+		k.born = born
+	}
+	thought := o.Membership.Lifetime - k.lifetime + k.taken.Sub(k.good)
+	if passed-thought > k.lifetime/8 {
+		k.room.missed = t.Add(sight)
 	}
 }
 
@@ -178,7 +210,7 @@ func (k *Keeper) kicked(t time.Time) {
 // removed: our membership was seen in the room and is there no more.
 func (k *Keeper) removed(t time.Time) {
 	k.room.confirmed = false
-	switch gone := k.room.gone; {
+	switch gone := k.room.Gone; {
 	case k.leaving:
 		return
 	case gone == matrixrtc.CauseSwitch:
@@ -187,17 +219,17 @@ func (k *Keeper) removed(t time.Time) {
 	case k.state == Lost:
 		return // the next statement, or the one on its way, makes up for it
 	case gone == matrixrtc.CauseExpired || gone == matrixrtc.CauseStickyEnd:
-		if k.until.IsZero() || t.Before(k.until) {
-			k.until = t
-		}
+		// So is the room, by this machine's clock. Ours says no more and no less.
+		k.room.missed = t.Add(sight)
 		return
 	}
-	err := fmt.Errorf("%w (%s)", ErrRemoved, k.room.gone)
+	err := fmt.Errorf("%w (%s)", ErrRemoved, k.room.Gone)
 	switch s := &k.sw; {
-	case k.room.gone == matrixrtc.CauseLeave && s.id != "" && due(s.safe, t):
+	case k.room.Gone == matrixrtc.CauseLeave && s.id != "" && due(s.safe, t):
 		err = ErrDelayedLeave
-	case k.room.gone == matrixrtc.CauseLeave && t.Before(s.leak):
-		// One that was held back for this device, and that we could not retire.
+	case k.room.Gone == matrixrtc.CauseLeave && (t.Before(s.leak) || s.flight != nil && s.flight.kind == arm):
+		// One that was held back for this device, and that we could not retire, or
+		// that is not held back at all.
 	default:
 		k.removals++
 	}

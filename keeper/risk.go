@@ -14,9 +14,9 @@ type danger struct {
 // slow is after how long a restart without an answer counts as trouble.
 const slow = time.Second
 
-// stands reports whether others count us, as far as we know.
+// stands reports whether others count us, as far as we know, and are to.
 func (k *Keeper) stands() bool {
-	return k.state == Joined || k.state == AtRisk || k.state == Rejoined
+	return !k.leaving && (k.state == Joined || k.state == AtRisk || k.state == Rejoined)
 }
 
 // end is when others cease to count us if nothing more reaches the homeserver.
@@ -114,10 +114,10 @@ func (k *Keeper) lose(t, since time.Time, err error) {
 	k.to(Lost, t, err)
 	k.created, k.until = time.Time{}, time.Time{}
 	if k.tried != nil {
-		k.tried.again = true // if it arrives after all, it came too late
+		k.tried.again, k.tried.stale = true, true // if it arrives after all, it came too late
 	}
 	if k.flight != nil {
-		k.flight.again = true
+		k.flight.again, k.flight.stale = true, true
 		return
 	}
 	if k.next.IsZero() || k.fails == 0 {

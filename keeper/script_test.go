@@ -120,7 +120,7 @@ func play(t *testing.T, script string) string {
 				"without-delays": func() { w.noDelays = true }, "misrouted": func() { w.misrouted = true },
 				"cancels": func() { w.cancels = true }, "sends-at-once": func() { w.atOnce = true },
 				"at-most": func() { w.longest = dur(f[2]) }, "late": func() { w.tardy = dur(f[2]) }, "forbids": func() { w.forbidden = true },
-				"allows": func() { w.forbidden = false }, "forgets": func() { w.delayed, w.forgot = nil, true },
+				"allows": func() { w.forbidden = false }, "forgets": w.forget,
 			}[f[1]]()
 		case "clock":
 			w.setClock(dur(f[1]))

@@ -45,6 +45,11 @@ func (k *Keeper) send(t time.Time) {
 			lasts = k.cfg.Lifetime
 		}
 	}
+	if !k.sticky && k.sw.id == "" && k.leaps-k.based > lasts/8 {
+		// Did the machine sleep, or was its clock set? As "expires" counts from
+		// created_ts it would grow by what may never have passed.
+		k.created = time.Time{}
+	}
 	m := k.statement(t, lasts)
 	out, problems := k.cfg.Dialect.Encode(m, k.cfg.Version)
 	if out.Type == "" { // New and Update have tried it
@@ -57,11 +62,11 @@ func (k *Keeper) send(t time.Time) {
 	k.ids++
 	f := &request{
 		id: k.ids, at: t, until: t.Add(lasts), lasts: lasts, haunted: k.ghost, fresh: k.created.IsZero(), stated: m,
-		stake: k.sw.id,
+		stake: k.sw.id, leaps: k.leaps,
 	}
 	k.flight, k.tried, k.next = f, nil, time.Time{}
 	k.tries = append(k.tries, m.Lifetime.Truncate(time.Millisecond))
-	if len(k.tries) > 16 {
+	if len(k.tries) > memory {
 		k.tries = slices.Delete(k.tries, 0, 1)
 	}
 	// Until we know better the request counts as having arrived at the worst
@@ -111,6 +116,7 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 	if f.fresh || !k.created.IsZero() {
 		if f.fresh {
 			k.made, k.born, k.known, k.first = f.at, f.at, t, m.Lifetime
+			k.based = f.leaps
 		}
 		k.created = m.Created
 	}
@@ -121,10 +127,10 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 	case Joining:
 		k.to(Joined, t, nil)
 	case Lost:
-		if !f.again {
-			k.to(Rejoined, t, nil)
-		} else {
+		if f.stale {
 			k.until = time.Time{}
+		} else {
+			k.to(Rejoined, t, nil)
 		}
 	default:
 		k.out = append(k.out, Refreshed{At: k.wall(t), Until: k.wall(k.end())})
@@ -141,8 +147,8 @@ func (k *Keeper) failed(in Failed, t time.Time) {
 	if !f.leave {
 		if in.Final {
 			k.ghost = f.haunted
-		} else if f.seen != nil {
-			k.accept(f, f.seen.Event, t) // the room has told what the answer did not
+		} else if f.seen.Membership != nil {
+			k.accept(f, f.seen.Membership.Event, t) // the room has told what the answer did not
 			return
 		} else {
 			k.tried = f
@@ -180,16 +186,35 @@ func (k *Keeper) backoff(fails int) time.Duration {
 }
 
 func (k *Keeper) update(m *matrixrtc.Membership, t time.Time) {
-	old := k.cfg.Membership
+	if m == nil || k.leaving {
+		return
+	}
+	old, place := k.cfg.Membership, k.place(t)
 	k.cfg.Membership = m
-	if out, _ := k.cfg.Dialect.Encode(k.statement(t, k.cfg.Unswitched), k.cfg.Version); out.Type == "" || k.leaving {
+	if k.place(t) != place {
 		k.cfg.Membership = old
 		return
 	}
 	switch {
+	case k.state == Idle:
+		k.stated = k.statement(t, k.cfg.Lifetime)
 	case k.flight != nil:
-		k.flight.again = k.flight.again || k.state != Lost
+		k.flight.again = true
 	case k.stands() && k.fails == 0:
 		k.next = t
 	}
+}
+
+// place is what the membership is stated of, and where: its slot, and the type and
+// key of its events. Zero if the dialect cannot state it.
+func (k *Keeper) place(t time.Time) (p struct{ slot, typ, state, sticky string }) {
+	out, _ := k.cfg.Dialect.Encode(k.statement(t, k.cfg.Unswitched), k.cfg.Version)
+	if out.Type == "" {
+		return p
+	}
+	p.slot, p.typ, p.sticky = string(k.cfg.Membership.Slot), out.Type, matrixrtc.StickyKey(out.Content)
+	if out.StateKey != nil {
+		p.state = *out.StateKey
+	}
+	return p
 }

@@ -17,6 +17,9 @@ type deadman struct {
 	last        error
 	held        bool // the server has asked us to wait until next
 	off         bool // the server cannot do it, as of heard
+	// proven: this server has restarted one; doubted: not the last time it was
+	// asked to. What stands before a server that is down says such things, too.
+	proven, doubted bool
 	// retire: something may be scheduled that we do not know of; leak: until then
 	// it may go off.
 	retire bool
@@ -156,6 +159,7 @@ func (k *Keeper) armed(in Armed, t time.Time) {
 		k.cancel(in.Delay)
 		return
 	}
+	s.proven, s.doubted = s.proven && !s.doubted, false
 	if s.id = in.Delay; s.retire || k.state == Joining {
 		s.retire = false
 		k.out = append(k.out, Retire{Event: k.leaveEvent(""), Keep: s.id, Timeout: s.timeout()})
@@ -183,6 +187,7 @@ func (k *Keeper) done(in Done, t time.Time) {
 		k.left(t)
 		return
 	}
+	s.proven, s.doubted = true, false
 	k.renewed(o, t)
 	if s.stake == s.id && k.stands() && !o.at.Before(k.taken) {
 		s.outlives = true
@@ -205,25 +210,32 @@ func (k *Keeper) switchFailed(in Failed, t time.Time) {
 		if k.stands() {
 			k.lose(t, t, because(ErrDelayedLeave, in.Err))
 		} else if k.flight != nil {
-			k.flight.again = true
+			k.flight.again, k.flight.stale = true, true
 		}
 	case o.kind == arm && in.TooLong:
 		k.clamp(in.MaxDelay, t)
-	case o.kind == arm && (in.Unsupported || in.Final):
+	case o.kind == arm && (in.Unsupported && !s.proven || !in.Unsupported && in.Final):
 		s.off, s.fails = true, 0
 	case o.kind == restart && in.Gone:
 		k.switchGone(o, t)
-	case o.kind == restart && (in.Unsupported || in.Final):
+	case o.kind == restart && (in.Unsupported || in.Final) && !s.proven:
 		// It was armed, and it will go off: the room will tell. Another one would
 		// do no better.
 		s.id, s.delay, s.leak = "", 0, s.fires
 	default:
+		s.doubted = s.doubted || o.kind == restart && (in.Unsupported || in.Final)
 		s.held = in.RetryAfter > 0
 		if o.kind == arm && !s.held {
 			s.retire, s.leak = true, later(s.leak, t.Add(s.delay+lateness))
 		}
 		s.next = t.Add(max(k.switchPause(t), in.RetryAfter))
 		s.fails++
+	}
+	if s.id == "" && k.stands() && k.lifetime > k.cfg.Unswitched && (s.off || s.fails >= patience) && k.fails == 0 {
+		// What stands was to have a switch behind it. It is stated for less long.
+		if k.next = t; k.flight != nil {
+			k.flight.again = true
+		}
 	}
 }
 
@@ -261,7 +273,7 @@ func (k *Keeper) switchGone(o *op, t time.Time) {
 		return // it was not sent, it was cancelled: what we stated stands
 	}
 	if k.flight != nil {
-		k.flight.again = true
+		k.flight.again, k.flight.stale = true, true
 	}
 	if k.stands() {
 		k.lose(t, s.safe, ErrDelayedLeave)

@@ -12,7 +12,8 @@ import (
 
 // begin notes that a request is under way: one event, and one request about the
 // switch, at a time. A leave does not wait for an arm or a restart.
-func (w *world) begin(k kind, id int) {
+func (w *world) begin(name tag) {
+	k := name.kind
 	w.asked = append(w.asked, w.now)
 	if n := len(w.asked); n > 60 && w.now.Sub(w.asked[n-60]) < 10*sec {
 		w.t.Fatalf("%v: 60 requests within 10 s\n%s", w.now.Sub(t0), w.story())
@@ -26,7 +27,7 @@ func (w *world) begin(k kind, id int) {
 	if w.acked > 0 {
 		w.t.Fatalf("%v: %s after the leave was confirmed\n%s", w.now.Sub(t0), k, w.story())
 	}
-	w.tags = append(w.tags, tag{k, id})
+	w.tags = append(w.tags, name)
 }
 
 // tag names a request.
@@ -75,6 +76,7 @@ func (w *world) add(e matrixrtc.Event) {
 		e.StickyTTL = e.Sticky
 	}
 	w.changed(w.room.Apply(matrixrtc.Batch{Room: e.Room, Events: []matrixrtc.Event{e}}, w.now))
+	w.bring(e)
 }
 
 // moderator writes ann's key, or redacts what she sent last.
@@ -126,7 +128,7 @@ func (w *world) kick() {
 	w.build.At = w.now
 	w.add(w.build.Member("@admin:one.example", "@ann:one.example", "leave"))
 	w.forbidden, w.kicked = true, true
-	w.bring(keeper.Observed{Gone: matrixrtc.CauseLeftRoom})
+	w.bring(matrixrtc.Event{})
 }
 
 func (w *world) fireDue() {
@@ -134,9 +136,11 @@ func (w *world) fireDue() {
 	d := w.delayed[i]
 	w.delayed = slices.Delete(w.delayed, i, i+1)
 	w.say("the server sends %s", d.id)
-	if !w.forbidden {
-		w.put(d.out)
+	if w.forbidden {
+		w.forgot, w.bereft = true, true
+		return
 	}
+	w.put(d.out)
 }
 
 // changed tells of what others see now.
@@ -145,24 +149,13 @@ func (w *world) changed(changes []matrixrtc.Change) {
 		switch ch := ch.(type) {
 		case matrixrtc.MemberJoined:
 			w.say("others: joined%s", whose(ch.Member))
-			w.bring(w.seen(ch.Member))
-		case matrixrtc.MemberUpdated:
-			w.bring(w.seen(ch.Member))
 		case matrixrtc.MemberLeft:
 			w.say("others: left%s (%s)", whose(ch.Member), ch.Cause)
-			w.bring(keeper.Observed{Gone: ch.Cause})
+			if !w.leaving && w.state != keeper.Left && ch.Cause != matrixrtc.CauseReplaced {
+				w.flaps++
+			}
 		}
 	}
-}
-
-// seen is a membership as the Keeper's own machine computes it: how long a sticky
-// event sticks it counts from when it came, by its own clock.
-func (w *world) seen(m matrixrtc.Member) keeper.Input {
-	own := *m.Membership
-	if own.Member != "" {
-		own.Expires = own.Expires.Add(w.clock)
-	}
-	return keeper.Observed{Membership: &own}
 }
 
 func whose(m matrixrtc.Member) string {
@@ -172,20 +165,46 @@ func whose(m matrixrtc.Member) string {
 	return ""
 }
 
-// bring has sync tell the Keeper something, as soon as it can.
-func (w *world) bring(in keeper.Input) {
-	w.inbox = append(w.inbox, in)
+// bring has sync tell the Keeper's machine of an event, as soon as it can; the zero
+// Event: ann is not in the room any more.
+func (w *world) bring(e matrixrtc.Event) {
+	w.inbox = append(w.inbox, e)
 	w.at(w.now.Add(w.latency), w.sync)
 }
 
 func (w *world) sync() {
-	if w.asleep || w.cut {
+	if w.asleep || w.cut || w.dead {
 		return
 	}
 	for len(w.inbox) > 0 {
-		in := w.inbox[0]
+		e := w.inbox[0]
 		w.inbox = w.inbox[1:]
-		w.step(in)
+		if e.ID == "" {
+			w.step(keeper.Observed{Gone: matrixrtc.CauseLeftRoom})
+			continue
+		}
+		if e.Sticky > 0 {
+			e.StickyTTL = max(0, e.Origin.Add(e.Sticky).Sub(w.now))
+		}
+		e.Received = w.now.Add(w.clock)
+		w.observe(w.own.Apply(matrixrtc.Batch{Room: e.Room, Events: []matrixrtc.Event{e}}, e.Received))
+	}
+}
+
+// observe tells the Keeper what the room is by its own machine.
+func (w *world) observe(changes []matrixrtc.Change) {
+	for _, ch := range changes {
+		switch ch := ch.(type) {
+		case matrixrtc.MemberJoined:
+			w.step(keeper.Observed{Membership: ch.Member.Membership, At: ch.At})
+		case matrixrtc.MemberUpdated:
+			w.step(keeper.Observed{Membership: ch.Member.Membership, At: ch.At})
+		case matrixrtc.MemberLeft:
+			w.step(keeper.Observed{Gone: ch.Cause})
+		}
+	}
+	if !w.own.Admits(w.k.Membership()) {
+		w.step(keeper.Observed{Gone: matrixrtc.CauseSlotClosed})
 	}
 }
 
@@ -206,6 +225,10 @@ func (w *world) network(up bool) {
 func (w *world) sleep(d time.Duration) {
 	w.asleep = true
 	w.run(d)
+	w.wakeUp()
+}
+
+func (w *world) wakeUp() {
 	w.asleep = false
 	for _, do := range w.waking {
 		do()
@@ -223,7 +246,7 @@ func (w *world) setClock(d time.Duration) {
 	w.clock += d
 	w.leapt += max(0, d)
 	if d < 0 && !w.tick.IsZero() {
-		w.leapt += w.tick.Sub(w.now) // what the Keeper may take to have passed
+		w.leapt += max(0, w.tick.Sub(w.now)) // what the Keeper may take to have passed
 	}
 }
 
@@ -244,7 +267,7 @@ func (w *world) counted() time.Time {
 // cease to count us within the bound.
 func (w *world) check() {
 	end := w.counted()
-	if end.IsZero() || w.forgot || w.foreign || w.now.Before(w.excused) || slices.ContainsFunc(w.delayed, func(d *scheduled) bool { return isLeave(d.out) }) {
+	if end.IsZero() || w.bereft || w.foreign || w.now.Before(w.excused) || slices.ContainsFunc(w.delayed, func(d *scheduled) bool { return isLeave(d.out) }) {
 		return
 	}
 	bound := time.Hour + 2*sec

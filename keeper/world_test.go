@@ -13,41 +13,6 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
-// fate is what becomes of a request.
-type fate int
-
-const (
-	ok          fate = iota
-	refused          // no contact: it fails at once and never arrives
-	hangs            // it never arrives and fails when its time is over
-	answerLost       // it arrives at once, and fails when its time is over
-	late             // it arrives at the last moment, and fails
-	limited          // 429, to be tried again after 7 s
-	limitedLong      // 429, to be tried again after a long time
-	broken           // 500
-	forgotten        // the server has lost the delayed event: 404; else 500
-	denied           // 403 for an event; else 500
-	fates_           // how many there are
-)
-
-func (f fate) String() string {
-	return [...]string{"ok", "refused", "hangs", "answerLost", "late", "limited", "limitedLong", "broken", "forgotten", "denied"}[f]
-}
-
-// kind is what a request is for.
-type kind string
-
-const (
-	kArm     kind = "arm"
-	kRestart kind = "restart"
-	kJoin    kind = "join"
-	kRefresh kind = "refresh"
-	kLeave   kind = "leave"
-	kFire    kind = "fire"
-	kCancel  kind = "cancel"
-	kRetire  kind = "retire"
-)
-
 // world is a Keeper, a homeserver and one that looks on, in simulated time.
 type world struct {
 	t       testing.TB
@@ -58,6 +23,7 @@ type world struct {
 	latency time.Duration
 	long    time.Duration // what limitedLong asks to wait
 	fate    func(k kind, nth int) fate
+	during  func(target) // called when a request sets out
 
 	// The homeserver.
 	build     rtctest.Events
@@ -65,14 +31,17 @@ type world struct {
 	misrouted bool // it has, but cannot restart them
 	cancels   bool // it cancels delayed events of a user who writes the key itself
 	atOnce    bool // it sends what it should schedule
+	listless  bool // it does not list what it holds back, so nothing is retired
 	longest   time.Duration
 	tardy     time.Duration // how late it sends what it has held back
 	forbidden bool
 	delayed   []*scheduled
 	delays    int
+	proven    []string // the delayed events of which the Keeper knows that it has restarted them
 
-	room  *matrixrtc.Room // as others compute it
-	inbox []keeper.Input  // what sync has yet to bring
+	room  *matrixrtc.Room   // as others compute it
+	own   *matrixrtc.Room   // as the Keeper's machine does
+	inbox []matrixrtc.Event // what sync has yet to bring it
 
 	// The Keeper's machine.
 	asleep, cut, dead bool
@@ -86,6 +55,9 @@ type world struct {
 
 	waking          []func()  // what happens when it wakes
 	forgot, foreign bool      // the server lost a delayed event; the key was another client's
+	bereft          bool      // it did, and the Keeper could not make up for it yet
+	mistaken        bool      // the Keeper may think that the server has no delayed events
+	flaps           int       // how often others have seen us leave though we did not want to
 	excused         time.Time // until then the server may have dropped it because of others
 	kicked, leaving bool
 	leapt           time.Duration // how far the clock has jumped ahead, in all
@@ -126,7 +98,8 @@ func newWorld(t testing.TB, d matrixrtc.Dialect, edit func(*keeper.Config)) *wor
 	}
 	w := &world{
 		t: t, cfg: keeper.Config{Dialect: d, Version: "11", Membership: m}, now: t0, latency: 50 * ms, long: h,
-		counts: map[kind]int{}, state: keeper.Idle, room: matrixrtc.NewRoom(m.Room, nil), until: t0,
+		counts: map[kind]int{}, state: keeper.Idle, until: t0,
+		room: matrixrtc.NewRoom(m.Room, nil), own: matrixrtc.NewRoom(m.Room, nil),
 	}
 	w.build.Room = m.Room
 	if edit != nil {
@@ -137,10 +110,12 @@ func newWorld(t testing.TB, d matrixrtc.Dialect, edit func(*keeper.Config)) *wor
 		t.Fatal(err)
 	}
 	w.build.At = t0
-	w.room.Apply(matrixrtc.Batch{Room: m.Room, Complete: true, State: []matrixrtc.Event{
+	begin := matrixrtc.Batch{Room: m.Room, Complete: true, State: []matrixrtc.Event{
 		w.build.Create("@admin:one.example", "11"), w.build.Member("@ann:one.example", "@ann:one.example", "join"),
 		w.build.Member("@admin:one.example", "@admin:one.example", "join"),
-	}}, t0)
+	}}
+	w.room.Apply(begin, t0)
+	w.own.Apply(begin, t0)
 	return w
 }
 
@@ -176,6 +151,9 @@ func (w *world) run(d time.Duration) {
 			consider(d.at, "delayed")
 		}
 		if !w.asleep && !w.dead {
+			if at, some := w.own.NextExpiry(); some {
+				consider(at.Add(-w.clock), "own expiry")
+			}
 			consider(w.tick, "tick")
 		}
 		if next.After(w.until) {
@@ -192,6 +170,8 @@ func (w *world) run(d time.Duration) {
 			m.do()
 		case "expiry":
 			w.changed(w.room.Advance(w.now))
+		case "own expiry":
+			w.observe(w.own.Advance(w.now.Add(w.clock)))
 		case "delayed":
 			w.fireDue()
 		case "tick":
@@ -226,15 +206,20 @@ func (w *world) step(in keeper.Input) {
 		case keeper.Refreshed:
 			w.say("refreshed")
 		case keeper.Cancel:
-			w.request(kCancel, 0, e.Timeout, func() (keeper.Input, string) {
+			w.request(kCancel, 0, e.Delay, e.Timeout, func() (keeper.Input, string) {
 				if i := w.find(e.Delay); i >= 0 {
 					w.delayed = slices.Delete(w.delayed, i, i+1)
 				}
 				return nil, e.Delay
 			})
 		case keeper.Retire:
-			w.request(kRetire, 0, e.Timeout, func() (keeper.Input, string) {
-				w.delayed = slices.DeleteFunc(w.delayed, func(d *scheduled) bool { return d.id != e.Keep })
+			w.request(kRetire, 0, "", e.Timeout, func() (keeper.Input, string) {
+				if !w.listless {
+					if id, _ := w.k.Switch(); id != e.Keep && w.find(id) >= 0 {
+						w.forget() // armed since, and a late request drops it
+					}
+					w.delayed = slices.DeleteFunc(w.delayed, func(d *scheduled) bool { return d.id != e.Keep })
+				}
 				return nil, "all but " + e.Keep
 			})
 		default:
@@ -275,19 +260,21 @@ func (w *world) perform(e keeper.Effect) {
 		case w.state != keeper.Joining && w.state != keeper.Lost:
 			k = kRefresh
 		}
-		w.request(k, e.ID, e.Timeout, func() (keeper.Input, string) {
+		id, _ := w.k.Switch()
+		w.request(k, e.ID, "", e.Timeout, func() (keeper.Input, string) {
 			if w.forbidden {
 				return keeper.Failed{ID: e.ID, Err: errDeny, Final: true}, ""
 			}
 			if w.cancels {
 				w.delayed = nil
 			}
+			w.bereft = w.bereft && (id != "" || k == kLeave)
 			return keeper.Sent{ID: e.ID, Event: w.put(e.Event)}, ""
 		})
 	case keeper.Arm:
-		w.request(kArm, e.ID, e.Timeout, func() (keeper.Input, string) { return w.arm(e) })
+		w.request(kArm, e.ID, "", e.Timeout, func() (keeper.Input, string) { return w.arm(e) })
 	case keeper.Restart:
-		w.request(kRestart, e.ID, e.Timeout, func() (keeper.Input, string) {
+		w.request(kRestart, e.ID, e.Delay, e.Timeout, func() (keeper.Input, string) {
 			i := w.find(e.Delay)
 			switch {
 			case w.misrouted:
@@ -299,7 +286,7 @@ func (w *world) perform(e keeper.Effect) {
 			return keeper.Done{ID: e.ID}, e.Delay
 		})
 	case keeper.Fire:
-		w.request(kFire, e.ID, e.Timeout, func() (keeper.Input, string) {
+		w.request(kFire, e.ID, e.Delay, e.Timeout, func() (keeper.Input, string) {
 			i := w.find(e.Delay)
 			if i < 0 {
 				return keeper.Failed{ID: e.ID, Err: errors.New("not found"), Gone: true}, e.Delay
@@ -327,6 +314,7 @@ func (w *world) arm(e keeper.Arm) (keeper.Input, string) {
 	w.delays++
 	id := fmt.Sprintf("d%d", w.delays)
 	w.delayed = append(w.delayed, &scheduled{id, e.Event, e.After, w.now.Add(e.After + w.tardy)})
+	w.bereft = false
 	return keeper.Armed{ID: e.ID, Delay: id}, fmt.Sprintf("%s for %v", id, e.After)
 }
 
@@ -336,68 +324,4 @@ func isLeave(out matrixrtc.Outgoing) bool {
 
 func (w *world) find(id string) int {
 	return slices.IndexFunc(w.delayed, func(d *scheduled) bool { return d.id == id })
-}
-
-// request carries a request to the server and its answer back.
-func (w *world) request(k kind, id int, timeout time.Duration, serve func() (keeper.Input, string)) {
-	w.counts[k]++
-	n := w.counts[k]
-	f := ok
-	if w.fate != nil {
-		f = w.fate(k, n)
-	}
-	if w.cut {
-		f = refused
-	}
-	if k != kCancel && k != kRetire {
-		w.begin(k, id)
-	}
-	name := tag{k, id}
-	answer := func(at time.Time, in keeper.Input, line string) {
-		w.at(at, func() { w.answer(name, in, line) })
-	}
-	fail := func(at time.Time, in keeper.Failed) {
-		in.ID = id
-		if in.Err == nil {
-			in.Err = errNet
-		}
-		answer(at, in, string(k)+": "+f.String())
-	}
-	switch {
-	case f == forgotten && k != kRestart && k != kFire, f == denied && k != kJoin && k != kRefresh && k != kLeave:
-		f = broken
-	}
-	there, back := w.now.Add(w.latency), w.now.Add(2*w.latency)
-	switch f {
-	case refused:
-		fail(back, keeper.Failed{})
-	case hangs:
-		fail(w.now.Add(timeout), keeper.Failed{})
-	case answerLost, late:
-		if f == late {
-			there = w.now.Add(timeout - 1)
-		}
-		w.at(there, func() { serve() })
-		fail(w.now.Add(timeout), keeper.Failed{})
-	case limited:
-		fail(back, keeper.Failed{RetryAfter: 7 * sec})
-	case limitedLong:
-		fail(back, keeper.Failed{RetryAfter: w.long})
-	case broken:
-		fail(back, keeper.Failed{Err: errors.New("internal error")})
-	case denied:
-		fail(back, keeper.Failed{Err: errDeny, Final: true})
-	default:
-		w.at(there, func() {
-			if f == forgotten {
-				w.delayed, w.forgot = nil, true
-			}
-			in, note := serve()
-			line := strings.TrimSpace(string(k) + " " + note)
-			if bad, is := in.(keeper.Failed); is {
-				line += ": " + bad.Err.Error()
-			}
-			answer(back, in, line)
-		})
-	}
 }
