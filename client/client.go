@@ -229,7 +229,7 @@ func (c *Client) tell(n Note, inputs ...keeper.Input) {
 	}
 	c.mu.Unlock()
 	for _, r := range open {
-		r.deliver(c.ctx, func() { r.note(n, inputs) })
+		r.post(func() { r.note(n, inputs) })
 	}
 }
 
@@ -257,7 +257,7 @@ func (c *Client) batch(b matrixrtc.Batch) {
 			c.changed()
 		}
 		c.mu.Unlock()
-		if r == nil || r.deliver(c.ctx, func() { r.apply(b) }) {
+		if r == nil || r.post(func() { r.apply(b) }) {
 			return
 		}
 		<-r.ended // and the fold is ours again

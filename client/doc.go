@@ -17,9 +17,20 @@
 // # Reading
 //
 // Each room has one ordered stream, Room.Updates. It holds up to 1024 updates.
-// A room that is further behind stands still: it takes in no more events and
-// no more media events until somebody reads, and with it waits the sync of the
-// whole client. What keeps us in a call (refresh, retry, leave) goes on all the
-// same, and so does Close. Before the first call of Updates nobody can be
-// behind: only the newest 1024 updates are kept.
+// Where a reader is further behind, steps of the sessions are left out: once it
+// has caught up it is told Skipped, and the steps that lead from what it was
+// told last to the present. Of how things are doing (notes, refreshes,
+// connections) only the last word is kept, and of media events nothing is taken
+// in until then: those wait, where they come from, and nothing else does.
+// Before the first call of Updates nobody can be behind: only the newest 1024
+// updates are kept, and if that is not all, the first reader is told the
+// sessions anew.
+//
+// # Restarts
+//
+// With Options.Store the position of the sync is kept together with the rooms
+// that it stands for, exactly as they were then: the next process of the same
+// device goes on from there. What happened after the last save is told again by
+// the homeserver, so that a process that is killed at any moment loses nothing
+// (docs/protocol.md R-SYNC-1 to R-SYNC-5).
 package client

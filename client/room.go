@@ -20,8 +20,7 @@ type Room struct {
 	id  matrixrtc.RoomID
 	log *slog.Logger
 
-	// ops is served always, feed only while the reader keeps up: batches and
-	// media events.
+	// ops is served always, feed only while the reader keeps up: media events.
 	ops, feed chan func()
 	stopped   chan struct{} // closed when the goroutine serves no more
 	ended     chan struct{} // closed when all has ended
@@ -35,6 +34,7 @@ type Room struct {
 
 	// What follows belongs to the goroutine.
 	fold    *matrixrtc.Room
+	skipped *skipped // nil: the reader is told every step
 	calls   []*Call
 	left    bool // not joined to the room any more
 	closing bool
@@ -62,7 +62,7 @@ func (r *Room) ID() matrixrtc.RoomID { return r.id }
 // Updates is the room's one ordered stream. It is closed when the room is; what
 // was in it then can still be read. See the package comment for slow readers.
 func (r *Room) Updates() <-chan Update {
-	r.stream.read.Store(true)
+	r.do(r.firstRead) // if the room is closed, what was in the stream is there
 	return r.stream.out
 }
 
@@ -171,6 +171,9 @@ func (r *Room) run() {
 			f()
 		case out <- head:
 			r.stream.over = r.stream.over[1:]
+			if r.skipped != nil && !r.stream.behind() {
+				r.caughtUp()
+			}
 		case <-timer.C:
 			r.tick(time.Now())
 		}
@@ -251,10 +254,18 @@ func (r *Room) note(n Note, inputs []keeper.Input) {
 	}
 }
 
-// tell tells of changes.
+// tell tells of changes: step by step, unless the reader is behind.
 func (r *Room) tell(changes []matrixrtc.Change) {
+	told := *r.sessions.Load()
 	r.snapshot()
+	if r.skipped == nil && r.stream.behind() {
+		r.skipped = skip(told, time.Now())
+	}
 	for _, ch := range changes {
+		if r.skipped != nil {
+			r.skipped.add(ch)
+			continue
+		}
 		r.push(Changed{ch})
 	}
 }

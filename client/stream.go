@@ -1,7 +1,8 @@
 package client
 
 import (
-	"sync/atomic"
+	"bytes"
+	"slices"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -14,8 +15,9 @@ const backlog = 1024
 // writes it and never waits.
 type stream struct {
 	out  chan Update
-	over []Update // what did not fit; the room stands still until it is empty
-	read atomic.Bool
+	over []Update // what did not fit: the reader is behind
+	read bool     // somebody reads
+	lost bool     // something was dropped before
 }
 
 func (s *stream) behind() bool { return len(s.over) > 0 }
@@ -27,15 +29,57 @@ func (s *stream) push(u Update) {
 			return
 		default:
 		}
-		if s.read.Load() {
+		if s.read {
 			break
 		}
 		select { // nobody reads yet: the oldest goes
 		case <-s.out:
+			s.lost = true
 		default:
 		}
 	}
-	s.over = append(s.over, u)
+	s.over = append(slices.DeleteFunc(s.over, func(old Update) bool { return outdates(u, old) }), u)
+}
+
+// outdates reports whether an update makes another one pointless that has yet to
+// be told: how things are doing now is what counts.
+func outdates(u, old Update) bool {
+	switch u := u.(type) {
+	case Note:
+		_, same := old.(Note)
+		return same
+	case Refreshed:
+		o, same := old.(Refreshed)
+		return same && o.Call == u.Call
+	case Connection:
+		o, same := old.(Connection)
+		return same && o.Call == u.Call && o.Publish == u.Publish && bytes.Equal(o.Transport.Raw, u.Transport.Raw)
+	}
+	return false
+}
+
+// firstRead begins to wait for the reader. If nobody has read for so long that
+// the beginning is missing, the room is told anew.
+func (r *Room) firstRead() {
+	s := &r.stream
+	if s.read {
+		return
+	}
+	now := time.Now()
+	r.advance(now)
+	if s.read = true; !s.lost {
+		return
+	}
+	var rest []Update
+	for len(s.out) > 0 {
+		if u, ok := (<-s.out).(Changed); !ok {
+			rest = append(rest, u)
+		}
+	}
+	r.begin(now)
+	for _, u := range rest {
+		r.push(u)
+	}
 }
 
 // close ends the stream. What was left over is delivered as far as it fits: the

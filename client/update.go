@@ -9,7 +9,7 @@ import (
 )
 
 // Update is one thing that happened in a room. The set is closed: Changed,
-// Own, Refreshed, Connection, PeerJoined, PeerLeft, TrackAdded, TrackEnded,
+// Skipped, Own, Refreshed, Connection, PeerJoined, PeerLeft, TrackAdded, TrackEnded,
 // MessageReceived, Note.
 type Update interface{ update() }
 
@@ -17,6 +17,14 @@ type (
 	// Changed is a step of the room's sessions. The stream begins with the
 	// steps that lead from an empty room to the present one.
 	Changed struct{ matrixrtc.Change }
+
+	// Skipped says that the reader was so far behind that steps of the sessions
+	// were left out. The Changed updates that follow lead from what was told last
+	// to the present: whoever joined and left in between does not appear.
+	Skipped struct {
+		// Changes is how many were left out.
+		Changes int
+	}
 
 	// Own is a step of our own membership.
 	Own struct {
@@ -101,6 +109,7 @@ type (
 )
 
 func (Changed) update()         {}
+func (Skipped) update()         {}
 func (Own) update()             {}
 func (Refreshed) update()       {}
 func (Connection) update()      {}
