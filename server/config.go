@@ -163,7 +163,7 @@ func (c *Config) texts() map[string]*string {
 		"gapfill.mode":                &c.GapFill.Mode,
 		"gapfill.upstream":            &c.GapFill.Upstream,
 		"gapfill.store":               &c.GapFill.Store,
-		"gapfill.redis":               &c.GapFill.Redis,
+		"gapfill.redis":               (*string)(&c.GapFill.Redis),
 		"gapfill.redis_password":      (*string)(&c.GapFill.RedisPassword),
 		"gapfill.redis_password_file": &c.GapFill.RedisPasswordFile,
 		"gapfill.key_file":            &c.GapFill.KeyFile,

@@ -41,7 +41,7 @@ func (s *Server) startGapFill(ctx context.Context, base string) (_ *gap, err err
 	}
 	g := &gap{proxy: conf.Proxy}
 	if conf.Redis != "" {
-		g.store, err = gapfill.OpenRedis(ctx, conf.Redis, &gapfill.RedisOptions{Password: string(redisPassword), Logger: log})
+		g.store, err = gapfill.OpenRedis(ctx, string(conf.Redis), &gapfill.RedisOptions{Password: string(redisPassword), Logger: log})
 	} else {
 		g.store, err = gapfill.OpenStore(strings.TrimPrefix(conf.Store, GapFillMemory))
 	}
@@ -95,8 +95,9 @@ func (g *GapFill) key() ([]byte, error) {
 
 // mount puts gap-fill on the public listener and returns what stands before mux.
 // polls is for requests that the homeserver answers when there is news: they need
-// not be waited for at the end.
-func (g *gap) mount(mux *http.ServeMux, polls func(http.Handler) http.Handler) http.Handler {
+// not be waited for at the end; elsewhere answers what leads out of the
+// homeserver's paths.
+func (g *gap) mount(mux *http.ServeMux, polls func(http.Handler) http.Handler, elsewhere http.Handler) http.Handler {
 	if !g.proxy {
 		mux.Handle("/_matrix/client/", g.service.API())
 		return mux
@@ -104,14 +105,18 @@ func (g *gap) mount(mux *http.ServeMux, polls func(http.Handler) http.Handler) h
 	all := g.service.Handler()
 	waits := polls(all)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/sync") || strings.HasSuffix(r.URL.Path, "_msc3575/sync") {
+		switch p := r.URL.Path; {
+		case !inside(p):
+			elsewhere.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && strings.HasSuffix(p, "/sync") || strings.HasSuffix(p, "_msc3575/sync"):
 			waits.ServeHTTP(w, r)
-			return
+		default:
+			all.ServeHTTP(w, r)
 		}
-		all.ServeHTTP(w, r)
 	})
-	mux.Handle("/_matrix/", h)
-	mux.Handle("/_synapse/client/", h)
+	for _, prefix := range handedOn {
+		mux.Handle(prefix, h)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// What mux would redirect to another path is the homeserver's to judge.
 		if p := r.URL.EscapedPath(); strings.HasPrefix(p, "/_matrix/") && path.Clean(p) != strings.TrimSuffix(p, "/") {
@@ -120,6 +125,21 @@ func (g *gap) mount(mux *http.ServeMux, polls func(http.Handler) http.Handler) h
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// handedOn are the paths that are the homeserver's.
+var handedOn = [...]string{"/_matrix/", "/_synapse/client/"}
+
+// inside reports whether a path, decoded, stays below one of them whoever resolves
+// the dots in it: a homeserver has other paths that are for its administrators.
+func inside(p string) bool {
+	p = path.Clean(p) + "/"
+	for _, prefix := range handedOn {
+		if strings.HasPrefix(p, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // close ends the sending and then closes the store. The requests have ended.

@@ -292,6 +292,44 @@ func TestGapFillBesideHomeserver(t *testing.T) {
 	}
 }
 
+// Two sites share a Redis: what was scheduled at one is sent by the other when the
+// first is gone.
+func TestGapFillShared(t *testing.T) {
+	t.Parallel()
+	const password = "correct horse"
+	redis, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{AppendOnly: true, Password: password})
+	if errors.Is(err, devstack.ErrNoRedis) {
+		t.Skip("needs a redis-server: apt-get install redis-server")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { redis.Close() })
+	u, err := url.Parse(redis.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = nil
+	hs := dendrite(t)
+	g := GapFill{
+		Mode: GapFillAuto, Upstream: hs.URL(), Proxy: true, KeyFile: filepath.Join(t.TempDir(), "key"),
+		Redis: Secret(u.String()), RedisPasswordFile: write(t, "password", password+"\n"),
+	}
+	one, two := serve(t, gapSite(t, g), nil), serve(t, gapSite(t, g), nil)
+	r := newGapRoom(t, one.URL(), hs.URL())
+	r.join("DEVICE", 3*time.Second)
+	if err := one.end(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	r.leaves("DEVICE")
+	if err := two.end(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if log := one.log.String() + two.log.String(); strings.Contains(log, password) || strings.Contains(log, "at once") {
+		t.Errorf("the log holds a password, or warns of a Redis that writes everything at once:\n%s", log)
+	}
+}
+
 // upstreamSpy is a homeserver that says what it was asked.
 func upstreamSpy(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
@@ -326,6 +364,22 @@ func TestGapFillHandsOn(t *testing.T) {
 		answer, err := io.ReadAll(c)
 		c.Close()
 		if err != nil || !strings.HasSuffix(string(answer), "GET "+path) {
+			t.Errorf("%s: %q, %v", path, answer, err)
+		}
+	}
+	// What would lead to the homeserver's other paths is not its.
+	for _, path := range []string{
+		"/_matrix/../_synapse/admin/v1/x", "/_matrix/..%2f_synapse/admin", "/_matrix/%2e%2e/_dendrite/admin/x", "/_matrix/a%2F..%2f..%2F_synapse/admin",
+		"/_matrix/..", "/_synapse/client/../admin/v1/x", "/_synapse/client/%2E%2E/admin",
+	} {
+		c, err := net.Dial("tcp", site.PublicAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path)
+		answer, err := io.ReadAll(c)
+		c.Close()
+		if err != nil || !strings.Contains(string(answer), "M_UNRECOGNIZED") && !strings.HasPrefix(string(answer), "HTTP/1.1 30") {
 			t.Errorf("%s: %q, %v", path, answer, err)
 		}
 	}

@@ -37,8 +37,8 @@ type GapFill struct {
 	// in memory.
 	Store string `yaml:"store"`
 	// Redis keeps them in a Redis instead, which several replicas of the site may
-	// share: redis://host:6379, rediss://… or unix:///path.
-	Redis string `yaml:"redis"`
+	// share: redis://host:6379, rediss://… or unix:///path. It may hold a password.
+	Redis Secret `yaml:"redis"`
 	// RedisPassword is the password if it is not in the address;
 	// RedisPasswordFile holds it instead.
 	RedisPassword     Secret `yaml:"redis_password"`
@@ -102,9 +102,9 @@ func (v *validator) gapFill() {
 		v.check("gapfill.upstream", checkBase(g.Upstream))
 	}
 	if g.Redis != "" {
-		v.check("gapfill.redis", gapfill.CheckRedis(g.Redis))
+		v.check("gapfill.redis", gapfill.CheckRedis(string(g.Redis)))
 	}
-	if count(g.Store, g.Redis) > 1 {
+	if count(g.Store, string(g.Redis)) > 1 {
 		v.add("gapfill.redis", "give either store, a file, or redis")
 	}
 	if count(string(g.RedisPassword), g.RedisPasswordFile) > 1 {
@@ -133,7 +133,7 @@ func (v *validator) gapFill() {
 		}
 	}
 	switch {
-	case count(g.Store, g.Redis) == 0:
+	case count(g.Store, string(g.Redis)) == 0:
 		v.add("gapfill.store", "missing: delayed leaves must outlive the site; name a file for them, such as /var/lib/matrixrtc/delayed.db, or a redis")
 	case g.Redis != "" && g.KeyFile == "":
 		v.add("gapfill.key_file", "missing: access tokens in Redis are encrypted, and all replicas of the site need the same key")
@@ -194,10 +194,14 @@ var gapFillVariables = []string{
 	"MATRIXRTC_GAPFILL_PROXY", "MATRIXRTC_GAPFILL_REQUIRE_AUTH", "MATRIXRTC_GAPFILL_MAX_DELAY", "MATRIXRTC_GAPFILL_MAX_SCHEDULED",
 }
 
-// warnings are things that work but will surprise.
-func (g *GapFill) warnings() (list []string) {
+// gapFillWarnings are things that work but will surprise.
+func (c *Config) gapFillWarnings() (list []string) {
+	g := &c.GapFill
 	if g.off() {
 		return nil
+	}
+	if g.Upstream == "" && !g.Proxy {
+		list = append(list, "gapfill.upstream is not set: if a reverse proxy at homeserver.url hands paths to the site, those come back to it; give the address at which the homeserver itself listens")
 	}
 	if g.Store == GapFillMemory {
 		list = append(list, "gapfill.store is memory: delayed leaves are forgotten when the site ends")

@@ -25,7 +25,7 @@ func (s *Server) routes(auth, sfu http.Handler, gap *gap, polls func(http.Handle
 	mux.Handle("/.well-known/matrix/client", serveJSON(doc))
 	mux.Handle("/", auth) // which answers unknown paths as Matrix does
 	if gap != nil {       // which has the list of transports, too
-		return gap.mount(mux, polls)
+		return gap.mount(mux, polls, auth)
 	}
 	list := serveJSON(transports{doc.Foci, doc.Foci})
 	mux.Handle("/_matrix/client/v1/rtc/transports", list)

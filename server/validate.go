@@ -211,7 +211,7 @@ func (c *Config) warnings() (list []string) {
 	if c.InsecureSkipVerify {
 		list = append(list, "certificates are not checked: anybody on the path can pretend to be any user")
 	}
-	return append(list, c.GapFill.warnings()...)
+	return append(list, c.gapFillWarnings()...)
 }
 
 // fullAccess is the list of full-access servers with its default.
