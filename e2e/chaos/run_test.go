@@ -33,7 +33,8 @@ type run struct {
 	actors   map[string]*actor
 
 	expected map[string]bool // who is in, as far as the scenario says
-	calm     time.Time       // since when nobody may see anything else; zero: not so
+	calm     time.Time       // since when nobody may see anybody else; zero: not so
+	steady   []string        // those whom everybody must see meanwhile; nil: exactly those who are expected
 	hearing  []hearing
 	verdicts []verdict
 

@@ -53,8 +53,9 @@ func quietScenarios() []scenario {
 		},
 		{
 			name: "killed", telling: dendrite, dialect: draft,
-			says:  "The process of a participant is killed: its switch ends its membership.",
-			steps: steps(begin(), pass(2*time.Second), calmEnds(), kills("carol"), gone("carol"), agree(soon), finish("alice", "bob")),
+			says: "The process of a participant is killed: its switch ends its membership.",
+			steps: steps(begin(), pass(2*time.Second), calmEnds(), steady("alice", "bob"), kills("carol"), gone("carol"), agree(soon), calmEnds(),
+				finish("alice", "bob")),
 		},
 		{
 			name: "partition, short", telling: dendrite, dialect: call,
@@ -65,8 +66,8 @@ func quietScenarios() []scenario {
 		{
 			name: "partition, long", telling: synapse, dialect: sticky,
 			says: "A participant does not reach the homeserver for two delays: it is gone for the others, knows that it must be, and comes back. Media goes on.",
-			steps: steps(begin(), calmEnds(), cut("bob"), gone("bob"), is("bob", 2*shortDelay, "lost"), joinUp("bob"),
-				is("bob", soon, "joined", "rejoined"), back("bob"), pass(shortDelay), heardAll(), finish(names...)),
+			steps: steps(begin(), calmEnds(), steady("alice", "carol"), cut("bob"), gone("bob"), is("bob", 2*shortDelay, "lost"), joinUp("bob"),
+				is("bob", soon, "joined", "rejoined"), back("bob"), pass(shortDelay), calmEnds(), heardAll(), finish(names...)),
 		},
 		{
 			name: "20 % loss", telling: synapse, dialect: slot, wait: longDelay,
@@ -106,8 +107,14 @@ func quietScenarios() []scenario {
 		{
 			name: "asleep", telling: dendrite, dialect: call,
 			says: "A participant's machine sleeps for three delays: it is gone for the others, and back when it wakes.",
-			steps: steps(begin(), calmEnds(), sleeps("carol"), gone("carol"), agreeWithout("carol"), pass(shortDelay), wakes("carol"),
-				back("carol"), finish(names...)),
+			steps: steps(begin(), calmEnds(), steady("alice", "bob"), sleeps("carol"), gone("carol"), agreeWithout("carol"), pass(shortDelay),
+				wakes("carol"), back("carol"), calmEnds(), heardBy("bob"), finish(names...)),
+		},
+		{
+			name: "no way to the SFU", telling: synapse, dialect: draft,
+			says: "A participant does not reach the SFU for ten seconds: its media comes back, and nobody leaves.",
+			steps: steps(begin(), cutMedia("bob"), pass(10*time.Second), mediaBack("bob"), hearAgain(time.Minute, "bob"), calmEnds(),
+				heardBy("carol"), finish(names...)),
 		},
 	}
 }
@@ -141,8 +148,8 @@ func loudScenarios() []scenario {
 		{
 			name: "site restart", telling: dendrite, dialect: call, wait: 2 * shortDelay,
 			says: "A participant dies, and then the site with what is scheduled at it; started again, it sends the leave in time.",
-			steps: steps(begin(), calmEnds(), kills("carol"), killSite(), pass(3*time.Second), startSite(), gone("carol"), agree(soon),
-				keptAlive("alice", "bob"), hearAgain(time.Minute, "bob"), finish("alice", "bob")),
+			steps: steps(begin(), calmEnds(), steady("alice", "bob"), kills("carol"), killSite(), pass(3*time.Second), startSite(), gone("carol"),
+				agree(soon), keptAlive("alice", "bob"), calmEnds(), hearAgain(time.Minute, "bob"), finish("alice", "bob")),
 		},
 	}
 }

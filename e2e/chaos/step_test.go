@@ -130,14 +130,23 @@ func (r *run) agree(within time.Duration, without string) error {
 // calm begins a time in which nobody may see anybody else than those who are in.
 func calm() step {
 	return step{"from here on nobody may see another count", func(r *run) error {
-		r.calm = time.Now()
+		r.calm, r.steady = time.Now(), nil
 		return nil
 	}}
 }
 
-// calmEnds ends it.
+// steady begins a time in which everybody must see those, whoever else comes or
+// goes.
+func steady(who ...string) step {
+	return step{"from here on everybody must see " + strings.Join(who, ", "), func(r *run) error {
+		r.calm, r.steady = time.Now(), who
+		return nil
+	}}
+}
+
+// calmEnds ends either.
 func calmEnds() step {
-	return step{"nobody has seen another count", func(r *run) error { return r.checkCalm() }}
+	return step{"that was so", func(r *run) error { return r.checkCalm() }}
 }
 
 // hears begins a time in which media from alice must not be silent for long.

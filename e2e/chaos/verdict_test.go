@@ -87,13 +87,22 @@ func (r *run) checkCovered() {
 	r.judge("switch armed", err, "behind each of %d statements", n)
 }
 
-// checkCalm: nobody has seen anybody else than those who are in.
+// checkCalm: nobody has seen anybody else than those who are in, or everybody
+// has seen those who must be.
 func (r *run) checkCalm() error {
+	want := r.steady
+	wrong := func(seen []string) bool {
+		return slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(seen, name) })
+	}
+	if want == nil {
+		want = r.wanted()
+		wrong = func(seen []string) bool { return !slices.Equal(seen, want) }
+	}
 	var err error
-	now, want := time.Now(), r.wanted()
+	now := time.Now()
 	for _, w := range r.allWitnesses() {
 		for _, s := range w.during(r.calm, now) {
-			if !slices.Equal(s.members, want) && err == nil {
+			if wrong(s.members) && err == nil {
 				err = fmt.Errorf("%s saw %s at %s (%s)", w.name, list(s.members), r.log.since(s.at), s.cause)
 			}
 		}
