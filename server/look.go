@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
 	"github.com/matrixrtc-go/matrixrtc/server/clean"
@@ -31,4 +32,31 @@ func lister(rooms interface {
 		}
 		return out, nil
 	}
+}
+
+// Source tells who is on the SFU of a running site; nil before Ready.
+func (s *Server) Source() clean.Source { return afterReady(s, &s.source) }
+
+// look makes the site's own SFU tell who is there. Memberships name it by the
+// authorization service, with its usual prefix or without, or by its own address.
+func (m *media) look(base string) clean.Source {
+	rooms, ok := m.rooms.(interface {
+		Participants(ctx context.Context, room string) ([]sfu.Participant, error)
+	})
+	if !ok {
+		return nil
+	}
+	return &clean.Local{List: lister(rooms), Services: []string{base + jwtPrefix, base, m.url}, Sure: true}
+}
+
+// withSFU puts what tells who is on the SFU beside the pages of the admin listener.
+func withSFU(pages http.Handler, from clean.Source) http.Handler {
+	if from == nil {
+		return pages
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/sfu", clean.Handler(from))
+	mux.Handle("/sfu/", clean.Handler(from))
+	mux.Handle("/", pages)
+	return mux
 }

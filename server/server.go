@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
+	"github.com/matrixrtc-go/matrixrtc/server/clean"
 	"github.com/matrixrtc-go/matrixrtc/server/sfu"
 )
 
@@ -45,6 +46,7 @@ type Server struct {
 	public, admin net.Addr
 	base          string
 	advertised    string
+	source        clean.Source
 }
 
 // New checks a configuration (the error is a *ConfigError) and reads the files
@@ -166,10 +168,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	group := newHTTPGroup(s.log)
 	group.serve(group.base, publicL, s.routes(service, media.handler, gap, group.polls, base))
 	if adminL != nil {
-		group.serve(group.streams, adminL, guardAdmin(s.opts.Admin, s.token))
+		group.serve(group.streams, adminL, guardAdmin(withSFU(s.opts.Admin, media.look(base)), s.token))
 		s.admin = adminL.Addr()
 	}
-	s.public, s.base, s.advertised = publicL.Addr(), base, media.advertised
+	s.public, s.base, s.advertised, s.source = publicL.Addr(), base, media.advertised, media.look(base)
 	close(s.ready)
 	s.log.Info("site is up", "public", s.public, "url", base, "admin", s.admin, "media", media.advertised)
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +17,6 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
-	"github.com/matrixrtc-go/matrixrtc/server"
-	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
 // at runs a command at a terminal, at which something is typed.
@@ -147,7 +144,7 @@ func (p *program) cleaned(args ...string) (doc report.Suspects, certainty map[st
 }
 
 // keyedSite runs a site whose SFU's key is known, and which can be asked for.
-func keyedSite(t *testing.T, p *program, hs *devstack.Homeserver) (service, livekit string) {
+func keyedSite(t *testing.T, p *program, hs *devstack.Homeserver) (service, livekit, admin string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -164,7 +161,8 @@ func keyedSite(t *testing.T, p *program, hs *devstack.Homeserver) (service, live
 	}
 	site := p.start("serve", "--config", config)
 	site.prints("org.matrix.msc4143.rtc_foci")
-	return "http://" + publicAddress.FindStringSubmatch(site.out.String())[1] + "/livekit/jwt", fmt.Sprintf("ws://127.0.0.1:%d", port)
+	out := site.out.String()
+	return "http://" + publicAddress.FindStringSubmatch(out)[1] + "/livekit/jwt", fmt.Sprintf("ws://127.0.0.1:%d", port), statusPage.FindStringSubmatch(out)[1]
 }
 
 const keySecret = "not-a-secret-but-long-enough-for-livekit"
@@ -185,7 +183,7 @@ func TestRoomClean(t *testing.T) {
 		}
 		p.login(hs, u)
 	}
-	service, livekit := keyedSite(t, p, hs)
+	service, livekit, admin := keyedSite(t, p, hs)
 	p.env = append(p.env, "LIVEKIT_KEY=testkey", "LIVEKIT_SECRET="+keySecret)
 	as := func(u user, args ...string) []string {
 		return append([]string{string(room), "--account", "@" + u.name + ":" + hs.ServerName()}, args...)
@@ -242,20 +240,16 @@ func TestRoomClean(t *testing.T) {
 	}
 
 	// Alice may redact, and so tidy up; asked through a site's admin listener.
-	from := server.Look(livekit, "testkey", keySecret, []string{service}).(*clean.Local)
-	from.Sure = true
-	admin := httptest.NewServer(clean.Handler(from))
-	defer admin.Close()
-	if code, out, errs := p.at("no\n", append([]string{"room", "--clean"}, as(alice, "--site", admin.URL)...)...); code != exitFailed || !strings.Contains(errs, "nothing was changed") {
+	if code, out, errs := p.at("no\n", append([]string{"room", "--clean"}, as(alice, "--site", admin)...)...); code != exitFailed || !strings.Contains(errs, "nothing was changed") {
 		t.Errorf("a no ends with %d: %s%s", code, out, errs)
 	}
-	doc, _ = p.cleaned(as(alice, "--site", admin.URL, "--yes", "--grace", "1s")...)
+	doc, _ = p.cleaned(as(alice, "--site", admin, "--yes", "--grace", "1s")...)
 	if doc.Ended != 3 || doc.Chosen != 3 {
 		t.Errorf("alice ends %d of %d: %+v", doc.Ended, doc.Chosen, doc.Members)
 	}
 	watch.prints(`"change":"member_left"`)
 	rtctest.Eventually(t, 20*time.Second, "only bob is left", func() (bool, string) {
-		_, got := p.cleaned(as(alice, "--site", admin.URL)...)
+		_, got := p.cleaned(as(alice, "--site", admin)...)
 		return len(got) == 1 && got[device] == "alive present", fmt.Sprint(got)
 	})
 	p.fails(exitUnreachable, "cannot be asked", append([]string{"room", "--clean"}, as(alice, "--site", "http://127.0.0.1:1")...)...)
