@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +41,6 @@ type Options struct {
 type Stage struct {
 	opts  Options
 	hs    *devstack.Homeserver
-	dir   string // of the site
 	site  *server.Server
 	board *web.Board
 	room  matrixrtc.RoomID
@@ -101,10 +98,7 @@ func (s *Stage) step(text string) {
 // freePort as a media port lets the system choose.
 const freePort = -1
 
-func (s *Stage) startSite(ctx context.Context) (err error) {
-	if s.dir, err = os.MkdirTemp("", "matrixrtc-site-*"); err != nil {
-		return err
-	}
+func (s *Stage) startSite(ctx context.Context) error {
 	cfg := &server.Config{
 		Listen:     orFree(s.opts.Listen),
 		Admin:      server.Admin{Listen: orFree(s.opts.AdminListen)},
@@ -114,7 +108,7 @@ func (s *Stage) startSite(ctx context.Context) (err error) {
 			Address: "127.0.0.1", Loopback: true,
 			UDPPort: orPort(s.opts.UDPPort), TCPPort: orPort(s.opts.TCPPort),
 		},
-		GapFill: server.GapFill{Mode: server.GapFillAuto, Proxy: true, Store: filepath.Join(s.dir, "delayed.db")},
+		GapFill: server.GapFill{Mode: server.GapFillAuto, Proxy: true, Store: server.GapFillMemory},
 	}
 	site, err := server.New(cfg, &server.Options{Admin: s.board.Handler(), Logger: s.opts.Logger})
 	if err != nil {
@@ -228,9 +222,6 @@ func (s *Stage) Close() error {
 	}
 	if s.hs != nil {
 		errs = append(errs, s.hs.Close())
-	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
 	}
 	return errors.Join(errs...)
 }
