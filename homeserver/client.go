@@ -58,6 +58,7 @@ type Client struct {
 	neverDelay bool
 
 	renewing chan struct{} // holds one while the tokens are renewed: one at a time
+	contact  chan struct{} // holds one when an event was sent since Sync last lost contact
 	members  memberCache
 	// noWholeEvents: the homeserver answers for a state event with its content
 	// alone.
@@ -93,7 +94,7 @@ func newClient(base string, opts *Options) (*Client, error) {
 		return nil, fmt.Errorf("homeserver URL %q: %w", base, err)
 	}
 	c := &Client{mx: mx, log: opts.Logger, save: opts.Save, wellKnown: opts.WellKnown, device: opts.DeviceName,
-		renewing: make(chan struct{}, 1)}
+		renewing: make(chan struct{}, 1), contact: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -228,11 +229,13 @@ func (c *Client) offered(ctx context.Context) (offer, error) {
 }
 
 // forgetOffer makes the next question go to the homeserver: after an outage it
-// may be another version.
+// may be another version. In which form delayed events are managed is kept: a
+// restart in the middle of the outage must not wait for /versions, and a
+// homeserver that has changed its mind does not recognise it.
 func (c *Client) forgetOffer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.offer, c.forms = nil, delayForms{}
+	c.offer, c.forms.schedule = nil, anyForm
 }
 
 // delayForms are the forms of delayed events that have worked.

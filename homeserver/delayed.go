@@ -145,30 +145,47 @@ func (c *Client) CancelDelayed(ctx context.Context, id string) error {
 
 func (c *Client) manageDelayed(ctx context.Context, id, action string) error {
 	op := action + " a delayed event"
-	o, err := c.offered(ctx)
-	switch {
-	case err != nil:
-		return err
-	case id == "" || id == "." || id == "..": // no path could name it
+	if id == "" || id == "." || id == ".." { // no path could name it
 		return fmt.Errorf("%s: %w", op, ErrDelayGone)
 	}
-	for _, form := range o.forms(c.delayForms().manage) {
-		_, err := c.do(ctx, form.manage(op, id, action))
-		var a *AnswerError
-		gone := errors.As(err, &a) && (a.Status == http.StatusConflict || a.Status == http.StatusNotFound && a.Code == "M_NOT_FOUND")
-		switch {
-		case unrecognised(err):
-			continue
-		case err != nil && !gone:
+	known := c.delayForms().manage
+	if known != anyForm {
+		if known, err := c.manageIn(ctx, known, op, id, action); known {
 			return err
 		}
-		c.rememberForms(func(f *delayForms) { f.manage = form })
-		if gone {
-			return fmt.Errorf("%w: %w", ErrDelayGone, err)
+	}
+	o, err := c.offered(ctx)
+	if err != nil {
+		return err
+	}
+	for _, form := range o.forms(anyForm) {
+		if form == known {
+			continue
 		}
-		return nil
+		if known, err := c.manageIn(ctx, form, op, id, action); known {
+			return err
+		}
 	}
 	return fmt.Errorf("%s: %w: it answers to none of the forms of MSC4140; if a proxy is in front of it, that may not pass them on", op, ErrUnsupported)
+}
+
+// manageIn acts on a delayed event in one form; known is false if the homeserver
+// does not know that.
+func (c *Client) manageIn(ctx context.Context, form delayForm, op, id, action string) (known bool, err error) {
+	_, err = c.do(ctx, form.manage(op, id, action))
+	var a *AnswerError
+	gone := errors.As(err, &a) && (a.Status == http.StatusConflict || a.Status == http.StatusNotFound && a.Code == "M_NOT_FOUND")
+	switch {
+	case unrecognised(err):
+		return false, err
+	case err != nil && !gone:
+		return true, err
+	}
+	c.rememberForms(func(f *delayForms) { f.manage = form })
+	if gone {
+		return true, fmt.Errorf("%w: %w", ErrDelayGone, err)
+	}
+	return true, nil
 }
 
 // manage is the request that acts on a delayed event. It is authenticated in

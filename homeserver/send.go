@@ -51,6 +51,10 @@ func (c *Client) Send(ctx context.Context, room matrixrtc.RoomID, out matrixrtc.
 	if answer.Event == "" {
 		return "", fmt.Errorf("%s: %w: it names no event", r.op, ErrBadAnswer)
 	}
+	select {
+	case c.contact <- struct{}{}: // Sync need not wait any longer
+	default:
+	}
 	return answer.Event, nil
 }
 

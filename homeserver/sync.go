@@ -50,10 +50,10 @@ const (
 //
 // An element with an error is a note: *Outage when contact is lost, after which
 // Sync tries again with waits of 1 s doubled up to 30 s, or of what the
-// homeserver asks for; *RoomError when part of a room's answer could not be
-// used; ErrMissed when not all that happened could be told. An error that wraps
-// ErrUnauthorized is the last element. When ctx ends, the sequence ends without
-// an error.
+// homeserver asks for, and at once when Send has succeeded; *RoomError when part
+// of a room's answer could not be used; ErrMissed when not all that happened
+// could be told. An error that wraps ErrUnauthorized is the last element. When
+// ctx ends, the sequence ends without an error.
 //
 // Batches are built in the goroutine that ranges over the sequence, and the
 // next request is made when the last batch has been taken.
@@ -186,8 +186,13 @@ func (s *syncer) failed(ctx context.Context, err error) bool {
 	s.c.forgetOffer()
 	s.retry = min(max(2*s.retry, firstRetry), lastRetry)
 	wait := s.retry
+	contact := s.c.contact
 	if limited := (*RateLimitError)(nil); errors.As(err, &limited) && limited.After > 0 {
-		wait = limited.After
+		wait, contact = limited.After, nil
+	}
+	select {
+	case <-s.c.contact: // of before
+	default:
 	}
 	s.c.log.DebugContext(ctx, "sync failed", "error", err, "retry", wait)
 	if !s.down {
@@ -196,7 +201,15 @@ func (s *syncer) failed(ctx context.Context, err error) bool {
 			return false
 		}
 	}
-	return sleep(ctx, wait)
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-contact: // an event could be sent: contact is back
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // errStop says that the loop over the sequence was left.
