@@ -32,7 +32,7 @@ func (s *stack) ask(ctx context.Context, as homeserver.Credentials, method, path
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer res.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(res.Body, maxTapped))
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
@@ -54,7 +54,8 @@ func (s *stack) delayed(ctx context.Context, of homeserver.Credentials) ([]delay
 		Old []delayedEvent `json:"delayed_events"`
 		New []delayedEvent `json:"scheduled"`
 	}
-	err := s.ask(ctx, of, http.MethodGet, "/unstable/org.matrix.msc4140/delayed_events", nil, nil, &answer)
+	err := s.ask(ctx, of, http.MethodGet, "/unstable/org.matrix.msc4140/delayed_events",
+		url.Values{"status": {"scheduled"}}, nil, &answer)
 	return append(answer.Old, answer.New...), err
 }
 

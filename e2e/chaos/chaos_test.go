@@ -90,9 +90,7 @@ func (r *run) play() {
 		r.log.add("STEP", "%s", st.say)
 		if err := st.do(r); err != nil {
 			r.judge(ranThrough, fmt.Errorf("%s: %w", st.say, err), "")
-			for _, name := range names {
-				r.log.add(name, "last words:\n%s", r.actors[name].logs())
-			}
+			r.lastWords()
 			break
 		}
 	}

@@ -80,6 +80,7 @@ func (c *cycles) play(t *testing.T, s *stack, n uint64) {
 	for rested := false; c.left.Add(-1) >= 0 || !rested; {
 		phase := phases[chance.IntN(len(phases))]
 		if err := c.cycle(r, a, chance, phase); err != nil {
+			r.lastWords()
 			t.Errorf("%s: %v", phase, err)
 			return
 		}
@@ -90,6 +91,8 @@ func (c *cycles) play(t *testing.T, s *stack, n uint64) {
 			continue
 		}
 		if err := c.rest(r, a); err != nil {
+			r.log.add("VERDICT", "FAILS: %v", err)
+			r.lastWords()
 			t.Error(err)
 			return
 		}

@@ -131,6 +131,15 @@ func (r *run) allWitnesses() []*witness {
 	return slices.Clone(r.witnesses)
 }
 
+// lastWords writes down what the processes wrote last.
+func (r *run) lastWords() {
+	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
+		r.log.add(name, "last words:\n%s", r.actors[name].logs())
+	}
+	r.log.add("the site", "last words:\n%s", r.stack.sitePart().logs)
+	r.log.add("homeserver", "last words:\n%s", r.stack.hs.logs)
+}
+
 // wanted names who should be in.
 func (r *run) wanted() []string { return slices.Sorted(maps.Keys(r.expected)) }
 
