@@ -119,7 +119,7 @@ func (c *Config) Check() error {
 	}
 	for _, room := range c.Rooms {
 		if len(room) < 2 || room[0] != '!' {
-			return fmt.Errorf("rooms: %q is no room id, which starts with !", room)
+			return fmt.Errorf("rooms: a room id starts with ! and %q does not", room)
 		}
 	}
 	return nil

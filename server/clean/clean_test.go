@@ -276,15 +276,15 @@ func TestRunRefuses(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	for want, cfg := range map[string]Config{
-		"":                   {Enabled: true, TokenFile: "t", Rooms: []matrixrtc.RoomID{"!r:x"}, Grace: time.Minute, Every: 5 * time.Second},
-		"too often":          {Every: time.Second},
-		"too short":          {Grace: 30 * time.Second},
-		"per_hour":           {PerHour: -1},
-		"not both":           {TokenFile: "t", CredentialsFile: "c"},
-		"who acts?":          {Enabled: true},
-		"starts with !":      {Rooms: []matrixrtc.RoomID{"#alias:x"}},
-		`"" is no room id`:   {Rooms: []matrixrtc.RoomID{""}},
-		"clients that recon": {Grace: -time.Second},
+		"":                    {Enabled: true, TokenFile: "t", Rooms: []matrixrtc.RoomID{"!r:x"}, Grace: time.Minute, Every: 5 * time.Second},
+		"too often":           {Every: time.Second},
+		"too short":           {Grace: 30 * time.Second},
+		"per_hour":            {PerHour: -1},
+		"not both":            {TokenFile: "t", CredentialsFile: "c"},
+		"who acts?":           {Enabled: true},
+		`"#alias:x" does not`: {Rooms: []matrixrtc.RoomID{"#alias:x"}},
+		`"" does not`:         {Rooms: []matrixrtc.RoomID{""}},
+		"clients that recon":  {Grace: -time.Second},
 	} {
 		err := cfg.Check()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
