@@ -143,6 +143,7 @@ func TestFix(t *testing.T) {
 		{"no power levels", "", true, 0, nil, "", 0},
 		{"Element Call's encrypted events", elementCall, true, 0, []Change{{matrixrtc.TypeRoomEncrypted, 50, 0, true}}, "", 100},
 		{"which matter in encrypted rooms only", elementCall, false, 0, nil, "", 100},
+		{"encrypted events, named", `{"events_default":50,"state_default":0,"events":{"m.room.encrypted":50}}`, true, 0, nil, matrixrtc.TypeRoomEncrypted, 50},
 		{"announcements", announcements, true, 0, []Change{{call, 50, 0, false}, {draft, 50, 0, false}, {sticky, 50, 0, false}},
 			matrixrtc.TypeRoomEncrypted, 50},
 	} {
@@ -174,6 +175,14 @@ func TestMayFix(t *testing.T) {
 	}
 	if err := r.MayFix("@boss:x", f); err != nil {
 		t.Error(err)
+	}
+	// Nor set one.
+	r = room(`{"room_version":"11"}`, `{"users":{"@boss:x":100,"@mod:x":50},"state_default":75,"events":{"m.room.power_levels":50}}`, false)
+	if err := r.MayFix("@mod:x", r.Fix(60)); !errors.Is(err, ErrTooLittlePower) || !strings.Contains(err.Error(), "takes 60") {
+		t.Errorf("a level above one's own: %v", err)
+	}
+	if err := r.MayFix("@mod:x", r.Fix(50)); err != nil {
+		t.Errorf("a level of one's own: %v", err)
 	}
 	r = room(`{"room_version":"12"}`, usual, false)
 	if err := r.MayFix("@boss:x", r.Fix(0)); err != nil || r.Levels.Of("@boss:x") != Creator {

@@ -98,8 +98,8 @@ type Options struct {
 	// Young: nobody who spoke so recently is taken for dead by the SFU, which
 	// learns of a device after the room does. 0: 30 s.
 	Young time.Duration
-	// Confirm is for how long, and over at least two looks, nobody must have been
-	// on the SFU for that to be certain. 0: 2 min.
+	// Confirm is for how long, from one look to another, nobody must have been on
+	// the SFU for that to be certain. 0: 2 min.
 	Confirm time.Duration
 	// Silence is after how long without a word a state membership is remarked
 	// upon. Deployed clients restate theirs every hour. 0: 70 min.
@@ -168,21 +168,22 @@ func (v *Verdict) byEvent(now time.Time, o *Options) {
 }
 
 // bySFU judges by what the SFU says.
-func (v *Verdict) bySFU(a absence, strange bool, sfu *SFU, now time.Time, o *Options) {
+func (v *Verdict) bySFU(since time.Time, strange bool, sfu *SFU, now time.Time, o *Options) {
 	switch v.Sight {
 	case Present:
 		v.there()
 	case Absent:
-		v.AbsentSince = a.since
-		// An event of whose age nothing is known may be from just now.
-		if v.Said.IsZero() || now.Sub(v.Said) < o.Young || v.Said.After(now) {
+		v.AbsentSince = since
+		// An event of whose age nothing is known may be from just now, and so may one
+		// that is ahead of our clock.
+		if v.Said.IsZero() || now.Sub(v.Said) < o.Young {
 			return
 		}
 		switch {
 		case strange, !sfu.Sure && sfu.empty(&v.Entry):
 			// One of the strangers may be it; or the rooms have other names.
 			v.add(NoParticipant, Possible)
-		case a.looks >= 2 && now.Sub(a.since) >= o.Confirm:
+		case now.Sub(since) >= o.Confirm:
 			v.add(NoParticipant, Certain)
 		default:
 			v.add(NoParticipant, Likely)
@@ -209,34 +210,28 @@ func (v *Verdict) there() {
 
 // Memory remembers since when members have not been on the SFU.
 type Memory struct {
-	absent map[matrixrtc.EventID]absence
+	absent map[matrixrtc.EventID]time.Time
 }
 
-type absence struct {
-	since time.Time
-	looks int
-}
-
-// look takes note of a sight and returns what it adds up to. An event that is
-// restated is another event, and begins anew: its device was alive then.
-func (m *Memory) look(e *Entry, s Sight, now time.Time) absence {
+// look takes note of a sight and returns since when nobody was seen. An event that
+// is restated is another event, and begins anew: its device was alive then.
+func (m *Memory) look(e *Entry, s Sight, now time.Time) (since time.Time) {
 	if m == nil {
-		return absence{since: now, looks: 1}
+		return now
 	}
 	if s != Absent {
 		delete(m.absent, e.Event)
-		return absence{}
+		return now
 	}
 	if m.absent == nil {
-		m.absent = map[matrixrtc.EventID]absence{}
+		m.absent = map[matrixrtc.EventID]time.Time{}
 	}
-	a := m.absent[e.Event]
-	if a.looks == 0 || now.Before(a.since) { // or the clock was set back
-		a = absence{since: now}
+	since, seen := m.absent[e.Event]
+	if !seen || now.Before(since) { // or the clock was set back
+		since = now
+		m.absent[e.Event] = now
 	}
-	a.looks++
-	m.absent[e.Event] = a
-	return a
+	return since
 }
 
 // forget drops what is not stated any more.

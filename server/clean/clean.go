@@ -236,12 +236,10 @@ func (c *Cleaner) look(ctx context.Context) {
 			continue
 		}
 		sight, err := Ask(ctx, c.sfu, entries)
-		if err != nil {
-			if ctx.Err() == nil {
-				c.log.Warn("the SFU does not say who is there; nobody is ended", "room", id, "err", err)
-			}
-			sight = nil // which is remembered: the grace begins anew
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("the SFU does not say who is there; nobody is ended", "room", id, "err", err)
 		}
+		// Without an answer the grace begins anew.
 		for _, v := range room.Judge(sight, time.Now(), &c.opts) {
 			if dead(&v) {
 				c.end(ctx, room, &v)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,8 @@ type onSFU struct {
 	there  map[string]bool
 	down   bool
 	unsure bool
-	looked int
+	// onLook is called once a room is asked for; it may take time.
+	onLook func()
 }
 
 func (s *onSFU) About(context.Context) ([]string, bool, error) {
@@ -41,8 +43,13 @@ func (s *onSFU) About(context.Context) ([]string, bool, error) {
 
 func (s *onSFU) Participants(_ context.Context, room string) ([]suspect.Participant, error) {
 	s.mu.Lock()
+	onLook := s.onLook
+	s.mu.Unlock()
+	if onLook != nil {
+		onLook()
+	}
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looked++
 	var list []suspect.Participant
 	if strings.HasPrefix(room, "!") { // one of the names
 		for id := range s.there {
@@ -141,7 +148,7 @@ func TestEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{}, admin)
-		w.sfu.there[string(bob)+":B"] = true
+		w.sfu.set(func() { w.sfu.there[string(bob)+":B"] = true })
 		w.join(alice, "A", service)
 		w.join(bob, "B", service)
 		time.Sleep(2 * time.Minute)
@@ -205,6 +212,9 @@ func TestLeavesAlone(t *testing.T) {
 				if name == "a dry run" && strings.Count(log, "would be ended") != 2 {
 					t.Errorf("the log of a dry run:\n%s", log)
 				}
+				if strings.Contains(log, "could not be ended") {
+					t.Errorf("it tries all the same:\n%s", log)
+				}
 				if name == "no power" && strings.Count(log, "may not end it") != 1 {
 					t.Errorf("the log of one without power:\n%s", log)
 				}
@@ -218,7 +228,7 @@ func TestGraceBeginsAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{}, admin)
-		w.sfu.there[string(bob)+":B"] = true
+		w.sfu.set(func() { w.sfu.there[string(bob)+":B"] = true })
 		w.join(alice, "A", service)
 		w.join(bob, "B", service)
 		time.Sleep(110 * time.Second)
@@ -229,6 +239,35 @@ func TestGraceBeginsAnew(t *testing.T) {
 		w.expect("the SFU was away", true, true)
 		time.Sleep(time.Minute)
 		w.expect("and is back for long", false, true)
+		w.end()
+	})
+}
+
+// One that joins anew in the very moment is not ended.
+func TestLooksOnceMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{}, admin)
+		w.sfu.set(func() { w.sfu.there[string(bob)+":B"] = true })
+		w.join(alice, "A", service)
+		w.join(bob, "B", service)
+		begun := time.Now()
+		var again atomic.Bool
+		w.sfu.set(func() {
+			w.sfu.onLook = func() {
+				if time.Since(begun) > 149*time.Second && again.CompareAndSwap(false, true) {
+					w.join(alice, "A", service+"/")
+					time.Sleep(time.Second) // and that is told
+				}
+			}
+		})
+		time.Sleep(175 * time.Second)
+		w.expect("it joined anew", true, true)
+		if !again.Load() {
+			t.Error("it did not join anew in the look that counts")
+		}
+		time.Sleep(5 * time.Minute)
+		w.expect("and was not on the SFU", false, true)
 		w.end()
 	})
 }
