@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,8 +145,9 @@ func (p *program) cleaned(args ...string) (doc report.Suspects, certainty map[st
 	return doc, certainty
 }
 
-// keyedSite runs a site whose SFU's key is known, and which can be asked for.
-func keyedSite(t *testing.T, p *program, hs *devstack.Homeserver) (service, livekit, admin string) {
+// keyedSite runs a site whose SFU's key is known. The other arguments are those of
+// serve.
+func keyedSite(t *testing.T, p *program, hs *devstack.Homeserver, args ...string) (service, livekit, admin string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -159,7 +162,7 @@ func keyedSite(t *testing.T, p *program, hs *devstack.Homeserver) (service, live
 	if err := os.WriteFile(config, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	site := p.start("serve", "--config", config)
+	site := p.start(append([]string{"serve", "--config", config}, args...)...)
 	site.prints("org.matrix.msc4143.rtc_foci")
 	out := site.out.String()
 	return "http://" + publicAddress.FindStringSubmatch(out)[1] + "/livekit/jwt", fmt.Sprintf("ws://127.0.0.1:%d", port), statusPage.FindStringSubmatch(out)[1]
@@ -183,7 +186,7 @@ func TestRoomClean(t *testing.T) {
 		}
 		p.login(hs, u)
 	}
-	service, livekit, admin := keyedSite(t, p, hs)
+	service, livekit, admin := keyedSite(t, p, hs, "--watch", string(room), "--account", "@alice:"+hs.ServerName())
 	p.env = append(p.env, "LIVEKIT_KEY=testkey", "LIVEKIT_SECRET="+keySecret)
 	as := func(u user, args ...string) []string {
 		return append([]string{string(room), "--account", "@" + u.name + ":" + hs.ServerName()}, args...)
@@ -224,6 +227,7 @@ func TestRoomClean(t *testing.T) {
 	})
 	watch.prints(`"change":"member_suspected"`)
 	watch.prints(`"certainty":"likely","reasons":["no_participant"]`)
+	shows(t, admin, "@alice:"+hs.ServerName()+"/CRASHED is probably dead: nobody on the SFU is that device")
 
 	// Bob ends his own, and nobody else's; asked by the SFU's key.
 	code, out, errs := p.at("y\n", append([]string{"room", "--clean", "--grace", "1s"}, as(bob, sfu...)...)...)
@@ -260,6 +264,20 @@ func TestRoomClean(t *testing.T) {
 	if code := watch.interrupt(); code != exitOK {
 		t.Errorf("watch ends with %d", code)
 	}
+}
+
+// shows waits until the status page shows a text.
+func shows(t *testing.T, page, text string) {
+	t.Helper()
+	rtctest.Eventually(t, 30*time.Second, "the status page shows "+text, func() (bool, string) {
+		res, err := http.Get(page + "status.json")
+		if err != nil {
+			return false, err.Error()
+		}
+		defer res.Body.Close()
+		doc, err := io.ReadAll(res.Body)
+		return err == nil && strings.Contains(string(doc), text), string(doc)
+	})
 }
 
 // joinedDevice is the device that a stored login is.

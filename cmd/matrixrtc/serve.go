@@ -88,7 +88,7 @@ func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		c.watch(ctx, a, board)
+		c.watch(ctx, a, board, site.Source())
 	}()
 	err := <-served
 	stop()

@@ -12,6 +12,8 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/client"
 	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
+	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
+	"github.com/matrixrtc-go/matrixrtc/server/clean"
 	"github.com/matrixrtc-go/matrixrtc/server/web"
 )
 
@@ -38,14 +40,14 @@ func (c *ServeCmd) checkWatch(a *app) error {
 }
 
 // watch keeps the board true until ctx ends. The site does not depend on it:
-// what goes wrong is shown on the page and tried again.
-func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board) {
+// what goes wrong is shown on the page and tried again. from is the site's SFU.
+func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board, from clean.Source) {
 	if len(c.Watch) == 0 {
 		board.Note(time.Now(), slog.LevelInfo, "No room is watched: name rooms with --watch to see their calls here.")
 		return
 	}
 	for {
-		err := c.watchRooms(ctx, a, board)
+		err := c.watchRooms(ctx, a, board, from)
 		if ctx.Err() != nil {
 			return
 		}
@@ -60,21 +62,26 @@ func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board) {
 }
 
 // watchRooms watches until ctx ends or the homeserver wants no more of us.
-func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board) error {
+func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board, from clean.Source) error {
 	hs, err := c.open(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer hs.Close()
 	var about []web.Room
+	var suspects []*follow.Suspects
 	for _, name := range c.Watch {
 		id, err := hs.Resolve(ctx, name)
 		if err != nil {
 			return err
 		}
 		about = append(about, web.Room{ID: id, Name: name})
+		suspects = append(suspects, suspectsOf(id, nil, from))
 	}
 	cl := client.New(follow.Listen(hs, func(seq iter.Seq2[matrixrtc.Batch, error]) iter.Seq2[matrixrtc.Batch, error] {
+		for _, s := range suspects {
+			seq = s.Listen(seq)
+		}
 		return board.Listen(about, seq)
 	}), &client.Options{Logger: a.log})
 	defer closeClient(ctx, a, cl)
@@ -92,9 +99,32 @@ func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board) err
 	var watching sync.WaitGroup
 	for i, room := range rooms {
 		watching.Go(func() { stop(watchRoom(ctx, room, c.Watch[i], board)) })
+		watching.Go(func() { showSuspects(ctx, suspects[i], about[i], board) })
 	}
 	watching.Wait()
 	return context.Cause(ctx)
+}
+
+// suspectsOf watches a room for members that are dead in truth.
+func suspectsOf(id matrixrtc.RoomID, opts *matrixrtc.RoomOptions, from clean.Source) *follow.Suspects {
+	s := follow.NewSuspects(id, opts)
+	if from != nil {
+		s.Ask = func(ctx context.Context, entries []suspect.Entry) (*suspect.SFU, error) {
+			return clean.Ask(ctx, from, entries)
+		}
+	}
+	return s
+}
+
+// showSuspects shows who is dead on the board, until ctx ends.
+func showSuspects(ctx context.Context, s *follow.Suspects, room web.Room, board *web.Board) {
+	s.Follow(ctx, func(key string, line *report.Change) {
+		text := ""
+		if line != nil {
+			text = "In " + room.Name + ": " + report.Suspicion(*line)
+		}
+		board.Condition(time.Now(), "suspect "+string(room.ID)+" "+key, slog.LevelWarn, text)
+	})
 }
 
 // watchRoom shows one room on the board until ctx ends, or the stream does.

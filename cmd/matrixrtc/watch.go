@@ -12,8 +12,6 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
-	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
-	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
 // WatchCmd prints the changes of a room's sessions.
@@ -79,15 +77,10 @@ func (c *WatchCmd) suspects(ctx context.Context, a *app, hs *homeserver.Client, 
 	if err != nil {
 		return nil, err
 	}
-	s := follow.NewSuspects(id, opts)
-	if from != nil {
-		s.Ask = func(ctx context.Context, entries []suspect.Entry) (*suspect.SFU, error) {
-			return clean.Ask(ctx, from, entries)
-		}
-		s.Failed = func(err error) {
-			if err != nil {
-				a.log.Warn("who is dead cannot be told now", "err", err)
-			}
+	s := suspectsOf(id, opts, from)
+	s.Failed = func(err error) {
+		if err != nil {
+			a.log.Warn("who is dead cannot be told now", "err", err)
 		}
 	}
 	return s, nil

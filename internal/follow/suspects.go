@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // Suspects watches a room for members that are dead in truth. Listen feeds it, and
-// Watch asks it. It may be used from any goroutine.
+// Watch or Follow asks it, one of them once. It may be used from any goroutine.
 type Suspects struct {
 	// Ask asks the SFU about memberships; nil: there is none to ask. Its error means
 	// that the SFU did not answer.
@@ -89,7 +90,7 @@ func (s *Suspects) judge(ctx context.Context, failed *bool) []verdict {
 }
 
 // run judges until ctx ends, and hands on what comes out.
-func (s *Suspects) run(ctx context.Context, to chan<- []verdict) {
+func (s *Suspects) run(ctx context.Context, take func([]verdict)) {
 	every := s.Every
 	if every <= 0 {
 		every = 10 * time.Second
@@ -104,15 +105,39 @@ func (s *Suspects) run(ctx context.Context, to chan<- []verdict) {
 		case <-tick.C:
 		}
 		list := s.judge(ctx, &failed)
-		if failed {
-			continue // an SFU that does not answer makes nobody alive
-		}
-		select {
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return
-		case to <- list:
+		}
+		if !failed { // an SFU that does not answer makes nobody alive
+			take(list)
 		}
 	}
+}
+
+// Follow tells until ctx ends who is dead at least likely: a line under a key of the
+// member, and nil when that is over.
+func (s *Suspects) Follow(ctx context.Context, tell func(key string, line *report.Change)) {
+	marked := marks{}
+	s.run(ctx, func(list []verdict) {
+		lines, over := marked.lines(list, time.Now())
+		for i := range lines {
+			line, key := &lines[i], keyOf(lines[i].Slot, lines[i].Member)
+			if line.Kind != report.KindSuspected || line.Certainty == suspect.Possible.String() {
+				line = nil
+			}
+			tell(key, line)
+		}
+		for _, who := range over {
+			tell(keyOf(who.slot, &report.Member{User: who.key.User, Device: who.key.Device, Member: who.key.Member}), nil)
+		}
+	})
+}
+
+func keyOf(slot matrixrtc.SlotID, m *report.Member) string {
+	if m.Device != "" {
+		return fmt.Sprintf("%s %s device %s", slot, m.User, m.Device)
+	}
+	return fmt.Sprintf("%s %s member %s", slot, m.User, m.Member)
 }
 
 // marks remembers who was said to be dead, to say it once.
@@ -124,26 +149,27 @@ type seat struct {
 	key  matrixrtc.MemberKey
 }
 
-// lines are the lines of what has changed since the last time. Whose membership
-// has ended meanwhile is told of by its own line.
-func (m marks) lines(list []verdict, now time.Time) []report.Change {
-	var out []report.Change
+// lines are the lines of what has changed since the last time, and those who were
+// said to be dead and whose membership has ended meanwhile.
+func (m marks) lines(list []verdict, now time.Time) (out []report.Change, over []seat) {
 	here := map[seat]bool{}
 	for i := range list {
 		v := &list[i]
 		who := seat{v.Slot, v.MemberKey()}
 		here[who] = true
-		was, is := m[who], v.Certainty
-		if was == is {
+		if m[who] == v.Certainty {
 			continue
 		}
-		m[who] = is
+		if m[who] = v.Certainty; v.Certainty == suspect.Alive {
+			delete(m, who)
+		}
 		out = append(out, report.OfSuspicion(&v.Verdict, v.session, now))
 	}
 	for who := range m {
-		if !here[who] || m[who] == suspect.Alive {
+		if !here[who] {
 			delete(m, who)
+			over = append(over, who)
 		}
 	}
-	return out
+	return out, over
 }

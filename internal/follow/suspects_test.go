@@ -112,3 +112,73 @@ func TestWatchMarksSuspects(t *testing.T) {
 		}
 	})
 }
+
+// A page shows who is dead at least likely, for as long as that is so.
+func TestFollowSuspects(t *testing.T) {
+	t.Parallel()
+	line := func(v verdict) string { return report.Suspicion(report.OfSuspicion(&v.Verdict, nil, time.Now())) }
+	of := func(device string, c suspect.Certainty, reasons ...suspect.Reason) verdict {
+		return verdict{Verdict: suspect.Verdict{Entry: suspect.Entry{
+			Membership: &matrixrtc.Membership{User: bob, Device: matrixrtc.DeviceID(device), Slot: matrixrtc.RoomCall}}, Certainty: c, Reasons: reasons}}
+	}
+	m := marks{}
+	steps := []struct {
+		list  []verdict
+		lines int
+		over  int
+	}{
+		{[]verdict{of("A", suspect.Alive), of("B", suspect.Alive)}, 0, 0},
+		{[]verdict{of("A", suspect.Likely, suspect.Superseded), of("B", suspect.Possible, suspect.Silent)}, 2, 0},
+		{[]verdict{of("A", suspect.Likely, suspect.Superseded), of("B", suspect.Possible, suspect.Silent)}, 0, 0},
+		{[]verdict{of("A", suspect.Certain, suspect.NoParticipant), of("B", suspect.Alive)}, 2, 0},
+		{nil, 0, 1},
+		{nil, 0, 0},
+	}
+	for i, s := range steps {
+		lines, over := m.lines(s.list, time.Now())
+		if len(lines) != s.lines || len(over) != s.over {
+			t.Errorf("step %d: %d lines, %d over; want %d, %d", i, len(lines), len(over), s.lines, s.over)
+		}
+	}
+	if len(m) != 0 {
+		t.Errorf("%d marks are kept", len(m))
+	}
+	if got := line(of("A", suspect.Likely, suspect.Superseded)); got != "@bob:hs.test/A is probably dead: the same device says it anew under another key" {
+		t.Error(got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSuspects("!r:x", nil)
+		b := &rtctest.Events{Room: "!r:x", At: time.Now()}
+		out := json.RawMessage(`{"application":"m.call","call_id":"","device_id":"B","focus_active":{"type":"livekit","focus_selection":"multi_sfu"},` +
+			`"foci_preferred":[{"type":"livekit","livekit_service_url":"https://rtc.test/jwt"}]}`)
+		key := "_" + string(bob) + "_B_m.call"
+		feed := func(events ...matrixrtc.Event) {
+			for range s.Listen(func(yield func(matrixrtc.Batch, error) bool) {
+				yield(matrixrtc.Batch{Room: "!r:x", Events: events}, nil)
+			}) {
+			}
+		}
+		s.Ask = func(context.Context, []suspect.Entry) (*suspect.SFU, error) {
+			return &suspect.SFU{Services: []string{"https://rtc.test/jwt"}, Sure: true, Rooms: map[string][]suspect.Participant{"!r:x": nil}}, nil
+		}
+		feed(b.Create(bob, "11"), b.Member(bob, bob, "join"), b.State(bob, matrixrtc.TypeCallMember, key, out))
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer stop()
+		shown := map[string]string{}
+		time.AfterFunc(time.Minute, func() {
+			if len(shown) != 1 || !strings.Contains(shown["m.call#ROOM @bob:hs.test device B"], "is probably dead") {
+				t.Errorf("shown: %v", shown)
+			}
+			feed(b.State(bob, matrixrtc.TypeCallMember, key, json.RawMessage(`{}`)))
+		})
+		s.Follow(ctx, func(key string, line *report.Change) {
+			delete(shown, key)
+			if line != nil {
+				shown[key] = report.Suspicion(*line)
+			}
+		})
+		if len(shown) != 0 {
+			t.Errorf("shown at the end: %v", shown)
+		}
+	})
+}

@@ -26,7 +26,14 @@ func Watch(ctx context.Context, room *client.Room, suspects *Suspects, emit func
 	if suspects != nil {
 		judging, stop := context.WithCancel(ctx)
 		var running sync.WaitGroup
-		running.Go(func() { suspects.run(judging, judged) })
+		running.Go(func() {
+			suspects.run(judging, func(list []verdict) {
+				select {
+				case judged <- list:
+				case <-judging.Done():
+				}
+			})
+		})
 		defer running.Wait()
 		defer stop()
 	}
@@ -46,7 +53,8 @@ func Watch(ctx context.Context, room *client.Room, suspects *Suspects, emit func
 		case <-ctx.Done():
 			return nil
 		case list := <-judged:
-			for _, c := range marked.lines(list, time.Now()) {
+			lines, _ := marked.lines(list, time.Now())
+			for _, c := range lines {
 				if err := emit(c); err != nil {
 					return err
 				}

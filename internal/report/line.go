@@ -71,6 +71,13 @@ func sentence(c Change) (color, text string) {
 	return mediaSentence(c)
 }
 
+// Suspicion writes a line about a member that is taken for dead as a sentence,
+// without the time.
+func Suspicion(c Change) string {
+	_, text := suspicion(c)
+	return text
+}
+
 // suspicion says that a member of a session is taken for dead, or is not any more.
 func suspicion(c Change) (color, text string) {
 	if c.Doubt == nil {
