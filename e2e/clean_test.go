@@ -14,6 +14,9 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
+// An account is what a Cleaner acts through.
+var _ clean.Homeserver = (*homeserver.Client)(nil)
+
 // TestEndings: every way in which a membership can be ended, by whom it is of and by
 // a moderator, is accepted by a real homeserver and ends it for everybody
 // (docs/protocol.md R-CLEAN-3).
