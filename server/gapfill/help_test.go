@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
@@ -48,6 +47,11 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+// logger writes everything into it.
+func (l *logBuffer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,7 +65,7 @@ func newSite(t *testing.T, change func(*gapfill.Config, *gapfill.Options)) *site
 	s := &site{t: t, hs: newFakeHS(), logs: &logBuffer{}}
 	s.store = openStore(t, "")
 	s.cfg = gapfill.Config{Homeserver: "http://hs.test", Store: s.store, Key: testKey, Mode: gapfill.On}
-	s.opts = gapfill.Options{Transport: s.hs, Logger: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	s.opts = gapfill.Options{Transport: s.hs, Logger: s.logs.logger()}
 	if change != nil {
 		change(&s.cfg, &s.opts)
 	}
@@ -225,6 +229,3 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Parallel()
 	synctest.Test(t, f)
 }
-
-// ms formats a time as the query has it.
-const second = time.Second

@@ -45,6 +45,7 @@ func (s *Service) handOn(w http.ResponseWriter, r *http.Request, p place) {
 	case kindVersions, kindCapabilities:
 		h.delays = s.native.speaks(r.Context())
 	}
+	_ = http.NewResponseController(w).EnableFullDuplex() // an answer may begin before the request ends
 	s.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), handedKey{}, h)))
 }
 
