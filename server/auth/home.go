@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
 )
 
 // home is the homeserver whose application service we are.
@@ -77,6 +78,9 @@ func (h *home) whoami(ctx context.Context, token Secret) (string, error) {
 
 // joined says whether a user is in a room, as far as the homeserver knows.
 func (h *home) joined(ctx context.Context, who asker, room string) (bool, error) {
+	if !leave.Segment(room) || !leave.Segment(who.user) {
+		return false, nil
+	}
 	if yes, err := h.isJoined(ctx, room, "mxid="+url.QueryEscape(who.user)); err == nil || !errors.Is(err, errNoEndpoint) && !errors.Is(err, errNoService) {
 		return yes, err
 	}

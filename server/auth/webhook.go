@@ -131,13 +131,17 @@ func (s *Service) readWebhook(w http.ResponseWriter, r *http.Request, now time.T
 		return nil, errors.New("the signature is that of another body")
 	}
 	event := &livekit.WebhookEvent{}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, event); err != nil {
+	if unmarshalReport(body, event) != nil {
 		return nil, errors.New("not a report of a LiveKit server")
 	}
 	if at := event.CreatedAt; at != 0 && now.Sub(time.Unix(at, 0)) > webhookAge {
 		return nil, errors.New("the report is too old")
 	}
 	return event, nil
+}
+
+func unmarshalReport(body []byte, into *livekit.WebhookEvent) error {
+	return protojson.UnmarshalOptions{DiscardUnknown: true, AllowPartial: true}.Unmarshal(body, into)
 }
 
 // fromWebhook is what a report says of a participant.

@@ -3,6 +3,7 @@ package leave
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -104,7 +105,7 @@ func New(j Job, now time.Time) (*Job, error) {
 		return nil, errors.New("a delegated leave needs a room, an identity and an id")
 	case j.Server == "":
 		return nil, errors.New("a delegated leave needs the user's homeserver")
-	case j.DelayID == "" || j.DelayID == "." || j.DelayID == "..":
+	case !Segment(j.DelayID):
 		return nil, errors.New("a delegated leave needs the id of a delayed event")
 	case j.Delay <= 0 || j.Delay > MaxDelay:
 		return nil, fmt.Errorf("a delay of %v: want more than nothing and at most a year", j.Delay)
@@ -114,6 +115,15 @@ func New(j Job, now time.Time) (*Job, error) {
 		DelayID: j.DelayID, Delay: j.Delay,
 		State: Waiting, Since: now, Deadline: now.Add(min(j.Delay, MaxWait)), At: now,
 	}, nil
+}
+
+// Segment reports whether a text that a stranger has chosen may be a part of a
+// path, escaped: proxies that undo the escapes too soon must not be led to
+// another path.
+func Segment(text string) bool {
+	dots := strings.Contains(text, "..") && strings.ContainsAny(text, `/\%`)
+	control := strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return text != "" && text != "." && text != ".." && len(text) <= 1024 && !dots && !control
 }
 
 // Input is something that has happened to a Job.

@@ -217,6 +217,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*Job){
 		"no room": func(j *Job) { j.Room = "" }, "no identity": func(j *Job) { j.Identity = "" }, "no id": func(j *Job) { j.ID = "" },
 		"no server": func(j *Job) { j.Server = "" }, "no delay id": func(j *Job) { j.DelayID = "" }, "dots": func(j *Job) { j.DelayID = ".." },
+		"another path": func(j *Job) { j.DelayID = "../../x" }, "escaped": func(j *Job) { j.DelayID = "..%2fx" }, "a line": func(j *Job) { j.DelayID = "a\nb" },
 		"no delay": func(j *Job) { j.Delay = 0 }, "negative": func(j *Job) { j.Delay = -1 }, "too long": func(j *Job) { j.Delay = MaxDelay + 1 },
 	} {
 		j := good
