@@ -29,6 +29,7 @@ type JoinCmd struct {
 	Expires     time.Duration `placeholder:"DURATION" help:"How long others count us without hearing of us again; without it 4h."`
 	For         time.Duration `placeholder:"DURATION" help:"Leave after this long, like 30s; without it, with Ctrl-C."`
 	JSON        bool          `short:"j" help:"Print JSON Lines, as docs/cli.md describes them."`
+	stateFlags
 	accountFlags
 }
 
@@ -67,7 +68,7 @@ func (c *JoinCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	cl := client.New(hs, &client.Options{Logger: a.log, Connectors: connectors(a, hs)})
+	cl := client.New(hs, &client.Options{Logger: a.log, Connectors: connectors(a, hs), Store: c.store(hs.Self())})
 	defer closeClient(ctx, a, cl)
 	room, err := openRoom(ctx, cl, id)
 	if err != nil {
