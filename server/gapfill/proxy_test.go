@@ -41,6 +41,17 @@ func front(t *testing.T, homeserver string, opts *gapfill.Options) *httptest.Ser
 	return srv
 }
 
+// frontOf puts whatever handler there is at the moment on a socket.
+func frontOf(t *testing.T, handler func() http.Handler) (url string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler().ServeHTTP(w, r) }))
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	return srv.URL
+}
+
 // raw listens, and gives what each connection says to a function.
 func raw(t *testing.T, serve func(net.Conn)) (url string) {
 	t.Helper()

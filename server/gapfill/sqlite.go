@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // ErrStore: the file of delayed events cannot be used. What wraps it names the
@@ -59,7 +58,10 @@ CREATE TABLE beat (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL)
 type sqliteStore struct {
 	path string
 
-	mu    sync.Mutex // one transaction at a time
+	queued sync.Mutex // guards queue; taken after mu, if both are
+	queue  []*change
+
+	mu    sync.Mutex // one transaction at a time; guards what follows
 	db    *sql.DB
 	conn  *sql.Conn // holds the lock on the file; nil: closed
 	stmts map[string]*sql.Stmt
@@ -182,46 +184,6 @@ func (s *sqliteStore) Close() error {
 	return s.explain(errors.Join(err, s.db.Close()))
 }
 
-// write runs f in a transaction. It is on the disk when write returns nil, and
-// not there at all when it returns an error. A transaction is short: ctx ends it
-// before, not within.
-func (s *sqliteStore) write(ctx context.Context, f func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.conn == nil:
-		return fmt.Errorf("%w: it is closed", ErrStore)
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	before := s.open
-	_, err := s.exec("BEGIN IMMEDIATE")
-	if err != nil {
-		return s.explain(err)
-	}
-	if err = f(); err == nil {
-		_, err = s.exec("COMMIT")
-	}
-	if err != nil {
-		s.open = before
-		_, _ = s.exec("ROLLBACK") // a full disk has rolled it back already
-	}
-	return s.explain(err)
-}
-
-// read runs f alone.
-func (s *sqliteStore) read(ctx context.Context, f func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.conn == nil:
-		return fmt.Errorf("%w: it is closed", ErrStore)
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	return s.explain(f())
-}
-
 // stmt prepares a statement once. Call it and what follows with mu held.
 func (s *sqliteStore) stmt(query string) (*sql.Stmt, error) {
 	if st := s.stmts[query]; st != nil {
@@ -259,38 +221,6 @@ func (s *sqliteStore) one(query string, args []any, into ...any) (found bool, er
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// explain puts an error of SQLite or of the file system into words of ours.
-func (s *sqliteStore) explain(err error) error {
-	var (
-		se       *sqlite.Error
-		own      *StateError
-		limit    *LimitError
-		sentinel = []error{nil, ErrNotFound, ErrBadPage, ErrTurn, context.Canceled, context.DeadlineExceeded, ErrStore}
-	)
-	for _, e := range sentinel {
-		if errors.Is(err, e) {
-			return err
-		}
-	}
-	if errors.As(err, &own) || errors.As(err, &limit) {
-		return err
-	}
-	hint := "see to the file, its folder and their permissions"
-	if errors.As(err, &se) {
-		switch se.Code() & 0xff {
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			hint = "another process has it open: end that one, or name another file"
-		case sqlite3.SQLITE_NOTADB:
-			hint = "it is something else: name another file"
-		case sqlite3.SQLITE_CORRUPT:
-			hint = "it is damaged: move it away; what is scheduled in it is lost"
-		case sqlite3.SQLITE_FULL:
-			hint = "the disk is full"
-		}
-	}
-	return fmt.Errorf("%w: %s: %w (%s)", ErrStore, s.path, err, hint)
 }
 
 // up and down round a time to milliseconds, so that nothing is early.
