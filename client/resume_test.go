@@ -29,6 +29,24 @@ type disk struct {
 	fails error
 }
 
+func (d *disk) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.saves
+}
+
+func (d *disk) document() []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.doc
+}
+
+func (d *disk) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = err
+}
+
 // process is one process's view of a disk. A save takes a while, and until it is
 // over the disk holds what it held before.
 type process struct {
@@ -270,7 +288,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 					}
 				}
 				for _, v := range victims {
-					if v.disk.saves == 0 {
+					if v.disk.count() == 0 {
 						t.Fatal("nothing was ever saved")
 					}
 					_ = v.Close(t.Context())

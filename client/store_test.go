@@ -223,29 +223,29 @@ func TestSavesAreFew(t *testing.T) {
 			say(n)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if d.saves < 5 || d.saves > 13 {
-			t.Errorf("%d saves in a minute", d.saves)
+		if d.count() < 5 || d.count() > 13 {
+			t.Errorf("%d saves in a minute", d.count())
 		}
 		time.Sleep(time.Minute)
-		saves := d.saves
+		saves := d.count()
 		time.Sleep(24 * time.Hour)
-		if d.saves != saves {
-			t.Errorf("%d saves in a day in which nothing happened", d.saves-saves)
+		if d.count() != saves {
+			t.Errorf("%d saves in a day in which nothing happened", d.count()-saves)
 		}
 		// A disk that is full for a while.
-		d.fails = errDisk
+		d.fail(errDisk)
 		say(1000)
 		time.Sleep(10 * time.Minute)
-		d.fails = nil
+		d.fail(nil)
 		time.Sleep(2 * time.Minute)
-		if !strings.Contains(string(d.doc), "10001000") {
+		if !strings.Contains(string(d.document()), "10001000") {
 			t.Error("what could not be kept was not kept later")
 		}
 		// Close keeps the rest.
 		say(2000)
 		synctest.Wait()
 		_ = f.Close(t.Context())
-		if !strings.Contains(string(d.doc), "10002000") {
+		if !strings.Contains(string(d.document()), "10002000") {
 			t.Error("Close did not keep the last event")
 		}
 	})
