@@ -141,9 +141,10 @@ func TestHostileHomeserver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			evil := httptest.NewServer(h)
-			t.Cleanup(evil.Close)
+			evil := httptest.NewUnstartedServer(h)
 			evil.Config.ErrorLog = quietLog()
+			evil.Start()
+			t.Cleanup(evil.Close)
 			s, err := New(Config{Key: testKey, Secret: testSecret, SFUURL: "wss://x", Rooms: &rooms{}, FullAccess: []string{"one.example"},
 				Overrides: map[string]string{"evil.example": evil.URL}}, nil)
 			if err != nil {

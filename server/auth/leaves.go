@@ -38,6 +38,10 @@ const (
 	askTimeout = 5 * time.Second
 	// leavesDrain is how long the end waits for what is under way.
 	leavesDrain = 5 * time.Second
+	// delegatePatience is how long a client waits for the store.
+	delegatePatience = 4 * time.Second
+	// firstWait and maxWait are between tries to reach a store.
+	firstWait, maxWait = 20 * time.Millisecond, time.Second
 	// storePatience is how long something that has happened waits for a store that
 	// does not answer.
 	storePatience = 10 * time.Minute
@@ -118,6 +122,8 @@ func (l *leaves) delegate(ctx context.Context, want leave.Job) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, delegatePatience)
+	defer cancel()
 	if l.total(ctx) >= leavesMost {
 		return errTooManyLeaves
 	}
@@ -158,16 +164,20 @@ func (l *leaves) withdraw(ctx context.Context, room, identity string) error {
 	}
 }
 
-// happened is what the SFU says of a participant.
+// happened is what the SFU says of a participant. It returns when that is stored,
+// or when ctx ends; then it is stored later, for the SFU says it once.
 func (l *leaves) happened(ctx context.Context, room, identity string, in leave.Input) {
-	key := leaveKey(room, identity)
-	err := l.apply(ctx, key, "", in)
-	if err == nil {
+	key, done := leaveKey(room, identity), make(chan struct{})
+	if !l.worker(func() { defer close(done); l.insist(key, "", in) }) {
+		if err := l.apply(ctx, key, "", in); err != nil {
+			l.log.Warn("a participant came or went, and the store of delayed leaves does not answer", "err", err)
+		}
 		return
 	}
-	// Whoever says so says it once.
-	l.log.Warn("a participant came or went while the store of delayed leaves did not answer; it is asked again", "err", err)
-	l.worker(func() { l.insist(key, "", in) })
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // worker runs f beside the others, if there is room.
@@ -249,14 +259,10 @@ func (l *leaves) apply(ctx context.Context, key, id string, in leave.Input) erro
 func (l *leaves) insist(key, id string, in leave.Input) {
 	ctx, cancel := context.WithTimeout(l.ctx, storePatience)
 	defer cancel()
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		if l.apply(ctx, key, id, in) == nil {
+	for wait := firstWait; l.apply(ctx, key, id, in) != nil; wait = min(2*wait, maxWait) {
+		if !pause(ctx, wait) {
+			l.log.Warn("what has happened to a delayed leave could not be stored", "err", ctx.Err())
 			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
 		}
 	}
 }
@@ -296,12 +302,27 @@ func (l *leaves) put(ctx context.Context, job *leave.Job, version int64) error {
 	}
 	key := leaveKey(job.Room, job.Identity)
 	_, err = l.store.Put(ctx, jobs.Record{Key: key, Version: version, At: job.At, Data: data})
-	if errors.Is(err, jobs.ErrStore) { // it may have been done, and the answer lost
-		if r, e := l.store.Get(ctx, key); e == nil && bytes.Equal(r.Data, data) {
+	for wait := firstWait; errors.Is(err, jobs.ErrStore); wait = min(2*wait, maxWait) {
+		// It may have been done, and the answer lost: then it is for us to go on.
+		r, e := l.store.Get(ctx, key)
+		if e == nil && bytes.Equal(r.Data, data) {
 			return nil
+		}
+		if !errors.Is(e, jobs.ErrStore) || !pause(ctx, wait) {
+			return err
 		}
 	}
 	return err
+}
+
+// pause waits, and says whether ctx lets it.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // states counts the leaves by state; the figures may be some seconds old.

@@ -70,6 +70,19 @@ func (s *site) act(ctx context.Context, job *leave.Job, action leave.Action) err
 	return nil
 }
 
+// sent is how often a delayed event was sent.
+func (s *site) sent(delayID string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wanted[delayID]
+}
+
+func (s *site) failing(f func(n int) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = f
+}
+
 func (s *site) list() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +190,7 @@ func TestLeaveReplacedWhileAsking(t *testing.T) {
 		s.sit("ann", "A")
 		handOver(t, l, leaveOf("ann", "d1", time.Minute))
 		time.Sleep(time.Second)
-		s.fail = func(int) error { return &retryError{err: errors.New("down")} }
+		s.failing(func(int) error { return &retryError{err: errors.New("down")} })
 		handOver(t, l, leaveOf("ann", "d2", time.Minute))
 		time.Sleep(90 * time.Second)
 		wantAsked(t, s, "0s restart d1")
@@ -210,14 +223,14 @@ func TestLeaveOverRestarts(t *testing.T) {
 					defer l.close()
 					time.Sleep(90 * time.Second)
 					if gone {
-						if s.wanted["d1"] != 1 || left(t, l) != 0 {
-							t.Errorf("sent %d times, %d left: %q", s.wanted["d1"], left(t, l), s.list())
+						if s.sent("d1") != 1 || left(t, l) != 0 {
+							t.Errorf("sent %d times, %d left: %q", s.sent("d1"), left(t, l), s.list())
 						}
 						return
 					}
 					time.Sleep(5 * time.Minute)
-					if s.wanted["d1"] != 0 || left(t, l) != 1 || len(s.list()) < 6 {
-						t.Errorf("sent %d times, %d left: %q", s.wanted["d1"], left(t, l), s.list())
+					if s.sent("d1") != 0 || left(t, l) != 1 || len(s.list()) < 6 {
+						t.Errorf("sent %d times, %d left: %q", s.sent("d1"), left(t, l), s.list())
 					}
 				})
 			})
@@ -266,7 +279,7 @@ func TestLeaveReplicas(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		for i := range n {
-			if times := s.wanted[fmt.Sprint("d", i)]; times != 1 {
+			if times := s.sent(fmt.Sprint("d", i)); times != 1 {
 				t.Errorf("d%d sent %d times", i, times)
 			}
 		}
@@ -289,21 +302,15 @@ func TestLeaveHomeserverAway(t *testing.T) {
 		s.sit("ann", "A")
 		handOver(t, l, leaveOf("ann", "d1", time.Minute))
 		time.Sleep(40 * time.Second)
-		s.mu.Lock()
-		s.fail = func(int) error { return &retryError{err: errors.New("down")} }
-		s.mu.Unlock()
+		s.failing(func(int) error { return &retryError{err: errors.New("down")} })
 		time.Sleep(15 * time.Second) // 48 s and some tries
-		s.mu.Lock()
-		s.fail = nil
-		s.mu.Unlock()
+		s.failing(nil)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		if asked := s.list(); len(asked) != 2 || left(t, l) != 1 {
 			t.Errorf("%q, %d left", asked, left(t, l))
 		}
-		s.mu.Lock()
-		s.fail = func(int) error { return errLeaveGone }
-		s.mu.Unlock()
+		s.failing(func(int) error { return errLeaveGone })
 		time.Sleep(2 * time.Minute)
 		if n := left(t, l); n != 0 {
 			t.Errorf("%d left after it is gone", n)
@@ -389,7 +396,9 @@ func TestLeaveStoreAway(t *testing.T) {
 		for i := range 10 {
 			who := fmt.Sprint("user", i)
 			s.sit(who, "")
-			l.happened(t.Context(), "room", who, leave.Left{SID: "A"})
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			l.happened(ctx, "room", who, leave.Left{SID: "A"})
+			cancel()
 		}
 		if err := l.delegate(t.Context(), leaveOf("late", "x", time.Minute)); !errors.Is(err, jobs.ErrStore) {
 			t.Errorf("delegation while the store is away: %v", err)
@@ -399,7 +408,7 @@ func TestLeaveStoreAway(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		for i := range 20 {
-			if got, want := s.wanted[fmt.Sprint("d", i)], map[bool]int{true: 1}[i < 10]; got != want {
+			if got, want := s.sent(fmt.Sprint("d", i)), map[bool]int{true: 1}[i < 10]; got != want {
 				t.Errorf("d%d sent %d times, want %d", i, got, want)
 			}
 		}
@@ -436,7 +445,7 @@ func TestLeaveStoreAnswersLost(t *testing.T) {
 				t.Errorf("every %d: %d left", every, n)
 			}
 			for i := range 20 {
-				if s.wanted[fmt.Sprint("d", i)] == 0 {
+				if s.sent(fmt.Sprint("d", i)) == 0 {
 					t.Errorf("every %d: d%d was never sent", every, i)
 				}
 			}

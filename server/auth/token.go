@@ -306,7 +306,7 @@ func (s *Service) takeLeave(ctx context.Context, log *slog.Logger, job leave.Job
 	}
 	err := s.leaves.delegate(ctx, job)
 	switch {
-	case errors.Is(err, jobs.ErrStore), errors.Is(err, errTooManyLeaves), ctx.Err() != nil:
+	case errors.Is(err, jobs.ErrStore), errors.Is(err, errTooManyLeaves), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
 		return &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the delayed leave cannot be taken over at present", err, 0}
 	case err != nil:
 		return &failure{http.StatusBadRequest, authapi.CodeBadJSON, "the delayed leave cannot be taken over", err, 0}

@@ -1,0 +1,209 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
+)
+
+// wire is a connection to Redis that can be cut.
+type wire struct {
+	l  net.Listener
+	to string
+
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]bool
+	wg    sync.WaitGroup
+}
+
+func newWire(t *testing.T, socket string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{l: l, to: socket, conns: map[net.Conn]bool{}}
+	w.wg.Go(w.accept)
+	t.Cleanup(func() { l.Close(); w.set(true); w.wg.Wait() })
+	return w
+}
+
+func (w *wire) accept() {
+	for {
+		c, err := w.l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("unix", w.to)
+		w.mu.Lock()
+		if err != nil || w.cut {
+			w.mu.Unlock()
+			c.Close()
+			if far != nil {
+				far.Close()
+			}
+			continue
+		}
+		w.conns[c], w.conns[far] = true, true
+		w.mu.Unlock()
+		for _, pair := range [][2]net.Conn{{c, far}, {far, c}} {
+			w.wg.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				pair[0].Close()
+				pair[1].Close()
+			})
+		}
+	}
+}
+
+// set cuts the wire, in the midst of whatever goes over it, or mends it.
+func (w *wire) set(cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = cut
+	for c := range w.conns {
+		c.Close()
+	}
+	clear(w.conns)
+}
+
+// Two replicas on a real Redis that is killed and cut off while leaves are handed
+// over, restarted and sent: nothing is lost, nothing is sent twice.
+func TestLeaveRedisKilledAndCut(t *testing.T) {
+	t.Parallel()
+	r, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{AppendOnly: true})
+	if errors.Is(err, devstack.ErrNoRedis) {
+		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	u, err := url.Parse(r.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite()
+	var wires []*wire
+	var replicas []*leaves
+	for range 2 {
+		w := newWire(t, u.Path)
+		store, err := jobs.OpenRedis(t.Context(), "redis://"+w.l.Addr().String(), &jobs.RedisOptions{Timeout: 2 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		wires, replicas = append(wires, w), append(replicas, s.look(store, leave.Rules{}))
+	}
+	const n = 60
+	who := func(i int) string { return fmt.Sprint("user", i) }
+	handOver := func(i int) {
+		s.sit(who(i), "A")
+		for { // a client that is told to try again does so
+			if err := replicas[i%2].delegate(t.Context(), leaveOf(who(i), fmt.Sprint("d", i), 4*time.Second)); err == nil {
+				return
+			} else if !errors.Is(err, jobs.ErrStore) {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-t.Context().Done():
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	// Faults go on while the leaves come.
+	var coming sync.WaitGroup
+	for i := range n {
+		coming.Go(func() { handOver(i) })
+		switch i % 20 {
+		case 7:
+			wires[i/20%2].set(true)
+		case 12:
+			r.Kill()
+			wires[i/20%2].set(false)
+			if err := r.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		case 17:
+			wires[0].set(true)
+			wires[0].set(false)
+		}
+	}
+	coming.Wait()
+	rtctest.Eventually(t, 60*time.Second, "every leave is restarted", func() (bool, string) {
+		got := replicas[0].store.All
+		connected := 0
+		err := got(t.Context(), func(rec jobs.Record) bool {
+			if job, ok := replicas[0].read(rec); ok && job.State == leave.Connected {
+				connected++
+			}
+			return true
+		})
+		return connected == n, fmt.Sprint(connected, err)
+	})
+	// Restarts are due all the time. Longer than a fifth of the delay nothing may
+	// be away.
+	for i := range 8 {
+		switch i % 4 {
+		case 0:
+			wires[0].set(true)
+		case 1:
+			wires[0].set(false)
+			wires[1].set(true)
+		case 2:
+			wires[1].set(false)
+			r.Kill()
+		case 3:
+			if err := r.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pause(t.Context(), 300*time.Millisecond)
+	}
+	// The same while they leave. Reports of the SFU come to either replica.
+	for i := range n {
+		s.sit(who(i), "")
+		coming.Go(func() { replicas[i%2].happened(t.Context(), "room", who(i), leave.Left{SID: "A"}) })
+		switch i % 20 {
+		case 5:
+			wires[(i/20+1)%2].set(true)
+		case 10:
+			r.Kill()
+			if err := r.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		case 15:
+			wires[(i/20+1)%2].set(false)
+		}
+	}
+	coming.Wait()
+	rtctest.Eventually(t, 90*time.Second, "every leave is sent and forgotten", func() (bool, string) {
+		sent, left := 0, 0
+		for i := range n {
+			sent += min(s.sent(fmt.Sprint("d", i)), 1)
+		}
+		err := replicas[1].store.All(t.Context(), func(jobs.Record) bool { left++; return true })
+		return err == nil && sent == n && left == 0, fmt.Sprintf("%d sent, %d left, %v", sent, left, err)
+	})
+	for _, l := range replicas {
+		l.close()
+	}
+	for i := range n {
+		if times := s.sent(fmt.Sprint("d", i)); times != 1 {
+			t.Errorf("d%d sent %d times", i, times)
+		}
+	}
+}
