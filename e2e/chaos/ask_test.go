@@ -59,6 +59,25 @@ func (s *stack) delayed(ctx context.Context, of homeserver.Credentials) ([]delay
 	return append(answer.Old, answer.New...), err
 }
 
+// fates asks what has become of somebody's delayed events: "send" or "cancel",
+// and by what.
+func (s *stack) fates(ctx context.Context, of homeserver.Credentials, ids []string) (map[string]string, error) {
+	var answer struct {
+		Finalised []struct {
+			ID      string `json:"delay_id"`
+			Outcome string `json:"outcome"`
+			Reason  string `json:"reason"`
+		} `json:"finalised"`
+	}
+	err := s.ask(ctx, of, http.MethodGet, "/unstable/org.matrix.msc4140/delayed_events",
+		url.Values{"status": {"finalised"}, "delay_id": ids}, nil, &answer)
+	fates := map[string]string{}
+	for _, f := range answer.Finalised {
+		fates[f.ID] = f.Outcome + " by " + f.Reason
+	}
+	return fates, err
+}
+
 // state reads the content of a state event with an empty key.
 func (s *stack) state(ctx context.Context, as homeserver.Credentials, room matrixrtc.RoomID, typ string, content any) error {
 	return s.ask(ctx, as, http.MethodGet, "/v3/rooms/"+string(room)+"/state/"+typ, nil, nil, content)

@@ -40,7 +40,7 @@ func TestCrashCycles(t *testing.T) {
 	}
 	t.Logf("-chaos.seed=%d", seed)
 	s := newStack(t, dendrite)
-	c := &cycles{seed: seed, killed: map[string]int{}}
+	c := &cycles{seed: seed, killed: map[string]int{}, fates: map[string]int{}}
 	c.left.Store(int64(*flagCycles))
 	var wg sync.WaitGroup
 	for i := range min(cycleSlots, *flagCycles) {
@@ -62,7 +62,8 @@ type cycles struct {
 	killed map[string]int // by phase and by what was on its way
 	stayed []time.Duration
 	// Delayed leaves: how many were armed, and how they ended.
-	armed, sent, cancelled, fired int
+	armed int
+	fates map[string]int
 }
 
 // play has one participant die until all cycles are done.
@@ -187,44 +188,39 @@ func (c *cycles) rest(r *run, a *actor) error {
 	if err != nil {
 		return err
 	}
-	c.count(a, max(0, r.observer.last().Sub(died)))
-	return nil
+	return c.count(r, a, max(0, r.observer.last().Sub(died)))
 }
 
-// count takes in how what was armed has ended. The list is empty: what nobody
-// sent or cancelled was sent by the homeserver, or dropped because the key was
-// written.
-func (c *cycles) count(a *actor, gone time.Duration) {
-	ends := map[string]purpose{}
+// count takes in how what was armed has ended, as the homeserver tells it.
+func (c *cycles) count(r *run, a *actor, gone time.Duration) error {
+	var armed []string
 	a.mu.Lock()
 	for _, e := range a.exchanges {
-		p, id := e.purpose()
-		if !e.answered() || id == "" {
-			continue
-		}
-		if _, known := ends[id]; !known {
-			ends[id] = arms
-		}
-		if p == fires || p == cancels {
-			ends[id] = p
+		if p, id := e.purpose(); p == arms && e.answered() && id != "" {
+			armed = append(armed, id)
 		}
 	}
 	a.exchanges = nil
 	a.mu.Unlock()
+	fates := map[string]string{}
+	if len(armed) > 0 {
+		var err error
+		if fates, err = r.stack.fates(r.ctx, a.creds, armed); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stayed = append(c.stayed, gone)
-	for _, end := range ends {
-		c.armed++
-		switch end {
-		case fires:
-			c.sent++
-		case cancels:
-			c.cancelled++
-		default:
-			c.fired++
+	for _, id := range armed {
+		fate, known := fates[id]
+		if !known {
+			return fmt.Errorf("the delayed leave %s is lost: it is neither held back nor final", id)
 		}
+		c.armed++
+		c.fates[fate]++
 	}
+	return nil
 }
 
 // summary is all of it in words.
@@ -241,6 +237,9 @@ func (c *cycles) summary() string {
 		fmt.Fprintf(&b, "gone for others after: median %.1f s, at most %.1f s (allowed: %v)\n",
 			c.stayed[n/2].Seconds(), c.stayed[n-1].Seconds(), cycleDelay+promptly)
 	}
-	fmt.Fprintf(&b, "%d leaves were armed: %d sent and %d cancelled when asked to, %d fired; none is left", c.armed, c.sent, c.cancelled, c.fired)
+	fmt.Fprintf(&b, "%d leaves were armed, and all of them ended:", c.armed)
+	for _, fate := range slices.Sorted(maps.Keys(c.fates)) {
+		fmt.Fprintf(&b, " %d %s", c.fates[fate], fate)
+	}
 	return b.String()
 }
