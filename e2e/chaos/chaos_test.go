@@ -112,7 +112,6 @@ const ranThrough = "ran through"
 // results are the verdicts by scenario and column.
 type results struct {
 	mu    sync.Mutex
-	rows  []string
 	cells map[string]map[string][]verdict
 }
 

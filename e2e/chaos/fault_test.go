@@ -99,15 +99,20 @@ func dry(who ...string) step {
 	}}
 }
 
-// isolateHomeserver loses all packets to and from the homeserver.
+// isolateHomeserver loses all packets between the homeserver and whoever speaks
+// to it: the tap and the site.
 func isolateHomeserver() step {
 	return step{"the homeserver is cut off from everybody", func(r *run) error {
-		return r.stack.wire.isolate(r.ctx, r.fault("outage"), r.stack.hsHost)
+		err := r.stack.wire.lose(r.ctx, r.fault("outage"), r.stack.hsHost, r.stack.wire.host(""), 100)
+		return errors.Join(err, r.stack.wire.lose(r.ctx, r.fault("outage of the site"), r.stack.hsHost, r.stack.siteHost, 100))
 	}}
 }
 
 func homeserverBack() step {
-	return step{"the homeserver is reached again", func(r *run) error { return r.stack.wire.mend(r.ctx, r.fault("outage")) }}
+	return step{"the homeserver is reached again", func(r *run) error {
+		err := r.stack.wire.mend(r.ctx, r.fault("outage"))
+		return errors.Join(err, r.stack.wire.mend(r.ctx, r.fault("outage of the site")))
+	}}
 }
 
 // killHomeserver kills it as a crash would; its data stays.

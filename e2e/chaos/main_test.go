@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +43,7 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(envInside) != "":
 		go endWith(os.Stdin) // for as long as the process runs
-	default:
+	case asked():
 		if why := missing(); why != "" {
 			_ = os.Setenv(envInside, why)
 			break
@@ -49,6 +51,17 @@ func TestMain(m *testing.M) {
 		os.Exit(enter())
 	}
 	os.Exit(m.Run())
+}
+
+// asked reports whether any of our tests is to be run at all: building
+// homeservers for nothing takes minutes.
+func asked() bool {
+	if flag.Lookup("test.list").Value.String() != "" {
+		return false
+	}
+	top, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	pattern, err := regexp.Compile(top)
+	return err != nil || slices.ContainsFunc([]string{"TestChaos", "TestCrashCycles", "TestWallClock"}, pattern.MatchString)
 }
 
 // needNamespaces skips a test where the namespaces cannot be had.

@@ -22,14 +22,10 @@ type scenario struct {
 	// memberships; zero: shortDelay, and the defaults of package client.
 	wait, expires, refresh time.Duration
 	noMedia                bool
-	// alone: it disturbs the whole stack, so that no other runs beside it.
-	alone bool
 	// telling is the homeserver on which it runs in the short mode, in the dialect
 	// beside it.
 	telling serverKind
 	dialect dialectName
-	// only names the homeservers on which it makes sense; nil: all.
-	only []serverKind
 }
 
 const (

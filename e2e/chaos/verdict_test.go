@@ -67,6 +67,7 @@ func (r *run) checkArmed(a *actor) {
 // it, or got one promptly.
 func (r *run) checkCovered() {
 	var err error
+	var worst time.Duration
 	n := 0
 	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
 		all := r.actors[name].asked()
@@ -75,16 +76,35 @@ func (r *run) checkCovered() {
 				continue
 			}
 			n++
-			if !slices.ContainsFunc(all, func(x *exchange) bool {
-				p, _ := x.purpose()
-				at := x.at.Add(x.took)
-				return (p == arms || p == restarts) && x.answered() && at.After(e.at.Add(-r.scenario.delay())) && at.Before(e.at.Add(promptly))
-			}) && err == nil {
+			bare, found := uncovered(e, all, r.scenario.delay())
+			worst = max(worst, bare)
+			if (!found || bare > promptly) && err == nil {
 				err = fmt.Errorf("what %s stated at %s had no switch behind it", name, r.log.since(e.at))
 			}
 		}
 	}
-	r.judge("switch armed", err, "behind each of %d statements", n)
+	r.judge("switch armed", err, "behind each of %d statements; the longest time without was %.1f s", n, worst.Seconds())
+}
+
+// uncovered is how long a statement stood until there was a switch behind it,
+// nothing if there was one before; found is false if there never was.
+func uncovered(e *exchange, all []*exchange, delay time.Duration) (bare time.Duration, found bool) {
+	stated := e.at.Add(e.took)
+	for _, x := range all {
+		p, _ := x.purpose()
+		if p != arms && p != restarts || !x.answered() {
+			continue
+		}
+		at := x.at.Add(x.took).Sub(stated)
+		switch {
+		case at <= -delay:
+		case at <= 0:
+			return 0, true
+		case !found || at < bare:
+			bare, found = at, true
+		}
+	}
+	return bare, found
 }
 
 // checkCalm: nobody has seen anybody else than those who are in, or everybody

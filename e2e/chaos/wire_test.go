@@ -35,7 +35,7 @@ type host struct {
 
 // fault makes packets from an address get lost on arrival.
 type fault struct {
-	from    netip.Addr // zero: from everywhere else
+	from    netip.Addr
 	percent int
 }
 
@@ -131,21 +131,6 @@ func (w *wire) lose(ctx context.Context, what string, a, b *host, percent int) e
 	return w.apply(ctx, a, b)
 }
 
-// isolate loses all packets between a host and all others, in both directions.
-func (w *wire) isolate(ctx context.Context, what string, h *host) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	h.faults[what] = fault{percent: 100}
-	hosts := []*host{h}
-	for _, other := range w.hosts {
-		if other != h {
-			other.faults[what] = fault{h.addr, 100}
-			hosts = append(hosts, other)
-		}
-	}
-	return w.apply(ctx, hosts...)
-}
-
 // mend ends a fault, everywhere.
 func (w *wire) mend(ctx context.Context, what string) error {
 	w.mu.Lock()
@@ -168,9 +153,7 @@ func (w *wire) apply(ctx context.Context, hosts ...*host) error {
 			"  type filter hook input priority 0; policy accept;\n  iif lo accept\n")
 		for _, what := range slices.Sorted(maps.Keys(h.faults)) {
 			f := h.faults[what]
-			if f.from.IsValid() {
-				fmt.Fprintf(&rules, "  ip saddr %s", f.from)
-			}
+			fmt.Fprintf(&rules, "  ip saddr %s", f.from)
 			if f.percent < 100 {
 				fmt.Fprintf(&rules, " numgen random mod 100 < %d", f.percent)
 			}
