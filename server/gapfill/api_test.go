@@ -323,7 +323,7 @@ func TestPages(t *testing.T) {
 			o.MaxScheduled, o.UserRate = 1000, throttle.Rate{PerSecond: -1}
 		})
 		want := map[string]bool{}
-		for range 250 {
+		for range 210 {
 			want[s.schedule("60000")] = true
 		}
 		for _, status := range []string{"scheduled", "finalised"} {

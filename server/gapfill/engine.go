@@ -121,27 +121,31 @@ func (e *engine) work(ctx context.Context, now time.Time, start func([]Delayed))
 		}
 		e.pruned = now
 	}
-	free := e.free(now)
-	if free > 0 {
-		list, err := e.s.store.Claim(ctx, now, lease, free)
-		if err != nil {
-			return 0, err
-		}
-		for _, group := range groups(list) {
-			start(group)
-		}
-		if len(list) == free {
-			return 0, nil // there may be more
-		}
-	}
 	next, err := e.s.store.Next(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case next.IsZero() || free <= 0: // whoever ends nudges
+	}
+	if next.IsZero() {
 		return tick, nil
 	}
-	return min(max(next.Sub(e.s.clock.now()), 0), tick), nil
+	if wait := next.Sub(now); wait > 0 {
+		return min(wait, tick), nil
+	}
+	free := e.free(now)
+	if free <= 0 { // whoever ends nudges
+		return tick, nil
+	}
+	list, err := e.s.store.Claim(ctx, now, lease, free)
+	if err != nil {
+		return 0, err
+	}
+	for _, group := range groups(list) {
+		start(group)
+	}
+	if len(list) == 0 {
+		return 10 * time.Millisecond, nil // another replica was faster
+	}
+	return 0, nil // there may be more
 }
 
 func (e *engine) count(n int) {

@@ -304,15 +304,25 @@ func TestBadHomeserver(t *testing.T) {
 		status int
 		passed int // of what is passed on as it is
 	}{
-		"nobody there":     {"http://" + closed.Addr().String(), 502, 502},
-		"no HTTP":          {raw(t, answer("SSH-2.0-OpenSSH\r\n")), 502, 502},
-		"closes":           {raw(t, answer("")), 502, 502},
-		"silent":           {raw(t, func(net.Conn) { <-quiet }), 504, 504},
-		"not JSON":         {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")), 502, 200},
-		"another JSON":     {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull")), 502, 200},
-		"no user":          {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"user_id\":\"bob\"")), 502, 200},
-		"an endless one":   {raw(t, func(c net.Conn) { answer("HTTP/1.1 200 OK\r\n\r\n{")(c); _, _ = io.Copy(c, zeros{}) }), 502, 0},
-		"endless header":   {raw(t, func(c net.Conn) { _, _ = io.Copy(c, zeros{}) }), 502, 502},
+		"nobody there": {"http://" + closed.Addr().String(), 502, 502},
+		"no HTTP":      {raw(t, answer("SSH-2.0-OpenSSH\r\n")), 502, 502},
+		"closes":       {raw(t, answer("")), 502, 502},
+		"silent":       {raw(t, func(net.Conn) { <-quiet }), 504, 504},
+		"not JSON":     {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")), 502, 200},
+		"another JSON": {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull")), 502, 200},
+		"no user":      {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"user_id\":\"bob\"")), 502, 200},
+		"an endless one": {raw(t, func(c net.Conn) {
+			answer("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{")(c)
+			_, _ = io.Copy(c, zeros{})
+		}), 502, 0},
+		"endless header": {raw(t, func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+				for err == nil {
+					_, err = io.WriteString(c, "X-More: "+strings.Repeat("x", 1000)+"\r\n")
+				}
+			}
+		}), 502, 502},
 		"cut in the midst": {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")), 502, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
