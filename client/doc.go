@@ -32,5 +32,5 @@
 // that it stands for, exactly as they were then: the next process of the same
 // device goes on from there. What happened after the last save is told again by
 // the homeserver, so that a process that is killed at any moment loses nothing
-// (docs/protocol.md R-SYNC-1 to R-SYNC-5).
+// (docs/protocol.md R-SYNC-1, R-SYNC-2).
 package client

@@ -239,7 +239,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			bubble(t, "ann bob cat eve", func(t *testing.T, w *world) {
 				reference := w.follow("eve", &disk{}, nil)
 				defer func() { _ = reference.Close(t.Context()) }()
-				n, downs := len(w.history()), []int{0, 1, 2, 5, 11}
+				n, downs := len(w.history()), []int{0, 1, 4, 11}
 				type victim struct {
 					*follower
 					name        string

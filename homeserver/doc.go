@@ -1,7 +1,8 @@
 // Package homeserver speaks the Matrix client-server API for the rest of the
-// project: it logs in, follows /sync as one batch of events per room, pages
-// through a room's past, sends events now or later, reads a room's state and asks which
-// transports the homeserver offers.
+// project: it logs in, follows /sync as one batch of events per room, also from
+// where an earlier process stopped, pages through a room's past, sends events
+// now or later, reads a room's state and asks which transports the homeserver
+// offers.
 //
 // It is an edge. It computes no sessions, keeps no room state beyond what it
 // needs to hand out complete batches, decides nothing about memberships, and

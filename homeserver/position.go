@@ -1,9 +1,12 @@
 package homeserver
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -107,4 +110,34 @@ func (s *syncer) position() string {
 		panic(err) // strings and numbers only
 	}
 	return string(text)
+}
+
+// count compares the rooms that are joined with those that were when the
+// position was made that we go on from: a room that was left and forgotten, or
+// joined between two processes of which the first had not told it, may appear in
+// no answer.
+func (s *syncer) count(ctx context.Context, body *syncBody) (gone []matrixrtc.RoomID, err error) {
+	rooms, err := s.c.JoinedRooms(ctx)
+	switch {
+	case ctx.Err() != nil, errors.Is(err, ErrUnauthorized):
+		return nil, err
+	case err != nil:
+		s.c.log.WarnContext(ctx, "which rooms are joined could not be asked, trying again", "error", err)
+		return nil, nil
+	}
+	s.census = false
+	joined := make(map[matrixrtc.RoomID]bool, len(rooms))
+	for _, room := range rooms {
+		joined[room] = true
+		if _, left := body.Rooms.Leave[room]; !left && s.known[room] == nil {
+			s.c.members.forget(room)
+			s.known[room] = &syncRoom{stale: true, fresh: true}
+		}
+	}
+	for _, room := range slices.Sorted(maps.Keys(s.known)) {
+		if _, told := body.Rooms.Join[room]; !joined[room] && !told {
+			gone = append(gone, room)
+		}
+	}
+	return gone, nil
 }

@@ -34,7 +34,7 @@ func (c *Client) readState(ctx context.Context, room matrixrtc.RoomID) (batch ma
 	keep := stateTypes()
 	people := map[string]json.RawMessage{} // m.room.member by state key
 	// Who was told of stays told of: sticky events, which are no state, speak for
-	// members, too.
+	// members, too (docs/protocol.md R-SYNC-5).
 	senders := c.members.of(room)
 	now := time.Now()
 	batch = matrixrtc.Batch{Room: room, Complete: true}

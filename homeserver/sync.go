@@ -45,7 +45,7 @@ const (
 // With such a Position in from, Sync goes on there, if it is one of this login,
 // for the rooms in have: those that the caller holds as they were then, with the
 // users whose m.room.member it was given. All other joined rooms come Complete, and those in have that are no longer joined
-// with Left (docs/protocol.md R-SYNC-1 to R-SYNC-4). A Position that the
+// with Left (docs/protocol.md R-SYNC-1 to R-SYNC-6). A Position that the
 // homeserver refuses counts as "".
 //
 // An element with an error is a note: *Outage when contact is lost, after which
@@ -272,34 +272,4 @@ func (s *syncer) deliver(ctx context.Context, body *syncBody) error {
 	}
 	s.since, s.stood = body.NextBatch, time.Now()
 	return s.emit(matrixrtc.Batch{Position: s.position()}, nil)
-}
-
-// count compares the rooms that are joined with those that were when the
-// position was made that we go on from: a room that was left and forgotten, or
-// joined between two processes of which the first had not told it, may appear in
-// no answer.
-func (s *syncer) count(ctx context.Context, body *syncBody) (gone []matrixrtc.RoomID, err error) {
-	rooms, err := s.c.JoinedRooms(ctx)
-	switch {
-	case ctx.Err() != nil, errors.Is(err, ErrUnauthorized):
-		return nil, err
-	case err != nil:
-		s.c.log.WarnContext(ctx, "which rooms are joined could not be asked, trying again", "error", err)
-		return nil, nil
-	}
-	s.census = false
-	joined := make(map[matrixrtc.RoomID]bool, len(rooms))
-	for _, room := range rooms {
-		joined[room] = true
-		if _, left := body.Rooms.Leave[room]; !left && s.known[room] == nil {
-			s.c.members.forget(room)
-			s.known[room] = &syncRoom{stale: true, fresh: true}
-		}
-	}
-	for _, room := range slices.Sorted(maps.Keys(s.known)) {
-		if _, told := body.Rooms.Join[room]; !joined[room] && !told {
-			gone = append(gone, room)
-		}
-	}
-	return gone, nil
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 )
 
-// Bounds of what is read again of one room after one gap. A page has what the
+// Bounds of what is read again of one room after one gap (docs/protocol.md
+// R-SYNC-3). A page has what the
 // homeserver likes, up to missedPage.
 const (
 	missedPage  = 250

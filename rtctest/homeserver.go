@@ -138,18 +138,6 @@ func (h *Homeserver) LogOut(device matrixrtc.DeviceID) {
 // Skew sets how far the server's clock is ahead of ours.
 func (h *Homeserver) Skew(d time.Duration) { h.fault(func(f *faults) { f.skew = d }) }
 
-// Limit bounds how many events of a room the server tells one by one at once:
-// of a room with more, it tells who is there in the end. Zero ends that.
-func (h *Homeserver) Limit(events int) { h.fault(func(f *faults) { f.timeline = events }) }
-
-// ForgetPositions has the server refuse to go on from any Position that it has
-// given.
-func (h *Homeserver) ForgetPositions() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.epoch++
-}
-
 // Forbid refuses events of a type in a room, from everybody but these.
 func (h *Homeserver) Forbid(room matrixrtc.RoomID, typ string, but ...matrixrtc.UserID) {
 	h.mu.Lock()

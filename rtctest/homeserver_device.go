@@ -69,6 +69,18 @@ func (h *Homeserver) accept(d *Device, room matrixrtc.RoomID, out matrixrtc.Outg
 	return h.add(r, func(b *Events) matrixrtc.Event { return b.Of(d.user, out) }), nil
 }
 
+// Limit bounds how many events of a room the server tells one by one at once:
+// of a room with more, it tells who is there in the end. Zero ends that.
+func (h *Homeserver) Limit(events int) { h.fault(func(f *faults) { f.timeline = events }) }
+
+// ForgetPositions has the server refuse to go on from any Position that it has
+// given.
+func (h *Homeserver) ForgetPositions() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch++
+}
+
 // hsPosition is a Position of Sync: how far each joined room has been told.
 type hsPosition struct {
 	Device matrixrtc.DeviceID       `json:"device"`
