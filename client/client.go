@@ -129,7 +129,7 @@ func (c *Client) Open(ctx context.Context, room matrixrtc.RoomID) (*Room, error)
 
 // Close leaves all calls, closes all rooms and waits until everything has
 // ended. When ctx ends first, what is not yet left is abandoned: the error
-// says so.
+// says so. The last save of a Store has 5 s, whatever ctx says.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
@@ -151,6 +151,8 @@ func (c *Client) Close(ctx context.Context) error {
 	c.cancel()
 	c.wg.Wait()
 	if c.opts.Store != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveAtLast)
+		defer cancel()
 		c.save(ctx)
 	}
 	return errors.Join(errs...)

@@ -54,3 +54,12 @@ func Example() {
 	// @ann:hs.test joined
 	// @ann:hs.test left: leave
 }
+
+// A program that is to go on after a restart, or a crash, where it was: what a
+// homeserver tells only once is not lost.
+func ExampleNewFileStore() {
+	var account client.Homeserver // of package homeserver
+
+	c := client.New(account, &client.Options{Store: client.NewFileStore("/var/lib/bot/rooms.json")})
+	defer c.Close(context.Background())
+}

@@ -13,10 +13,11 @@ import (
 // How often is saved. What has happened since the last time is told again by
 // the homeserver.
 const (
-	saveEvery = 5 * time.Second
-	savePlace = 10 * time.Minute // where only the position has changed
-	saveAgain = time.Minute      // after an error
-	saveShare = 20               // of the time at most one part in this many goes into saving
+	saveEvery  = 5 * time.Second
+	savePlace  = 10 * time.Minute // where only the position has changed
+	saveAgain  = time.Minute      // after an error
+	saveShare  = 20               // of the time at most one part in this many goes into saving
+	saveAtLast = 5 * time.Second  // how long Close waits for the last one
 )
 
 // saves keeps the Client's rooms and the position that they stand for. Between
