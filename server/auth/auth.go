@@ -23,7 +23,8 @@ type Service struct {
 	log        *slog.Logger
 	policy     Policy
 	lenient    bool
-	lifetime   time.Duration
+	signer     *signer
+	making     *roomMaker
 	verify     time.Duration
 	fullAccess map[string]bool
 	limiter    *limiter[netip.Addr]
@@ -61,7 +62,8 @@ func New(cfg Config, opts *Options) (*Service, error) {
 	}
 	net := newServers(cfg.Overrides, ownServers(cfg), o)
 	s := &Service{
-		cfg: cfg, log: o.Logger, policy: o.Policy, lenient: o.Lenient, lifetime: o.TokenLifetime, verify: o.VerifyTimeout,
+		cfg: cfg, log: o.Logger, policy: o.Policy, lenient: o.Lenient, verify: o.VerifyTimeout,
+		signer: newSigner(cfg.Key, cfg.Secret, o.TokenLifetime, o.Policy.FixedMetadata), making: newRoomMaker(cfg.Rooms),
 		fullAccess: make(map[string]bool), trusted: o.TrustedProxies,
 		openid: newOpenID(net, o.TokenWindow), apis: newClientAPIs(cfg.ClientAPIs, net),
 		reports: newReports(), registry: o.Metrics,

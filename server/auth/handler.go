@@ -25,8 +25,6 @@ const (
 	readTimeout    = 10 * time.Second
 	// answerTimeout bounds all that is asked of others for one request.
 	answerTimeout = 30 * time.Second
-	// roomTimeout bounds the creation of a room.
-	roomTimeout = 5 * time.Second
 )
 
 var _ http.Handler = (*Service)(nil)

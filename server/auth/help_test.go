@@ -25,17 +25,17 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
 )
 
-func hash(elems ...string) string { return canonical.Hash(elems...) }
+func hashOf(elems ...string) string { return canonical.Hash(elems...) }
 
 // ca signs certificates for any name.
 type ca struct {
-	t    *testing.T
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pool *x509.CertPool
 }
 
-func newCA(t *testing.T) *ca {
+func newCA(t testing.TB) *ca {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -96,7 +96,7 @@ type homeserver struct {
 }
 
 // newHomeserver starts one; without certificate names it speaks plain HTTP.
-func newHomeserver(t *testing.T, name string, c *ca, certNames ...string) *homeserver {
+func newHomeserver(t testing.TB, name string, c *ca, certNames ...string) *homeserver {
 	t.Helper()
 	h := &homeserver{name: name}
 	h.Server = httptest.NewUnstartedServer(h)
@@ -284,3 +284,8 @@ func (l *pipeListener) Close() error {
 }
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// nowhere is an SFU that has every room.
+type nowhere struct{}
+
+func (nowhere) CreateRoom(context.Context, string) error { return nil }

@@ -200,16 +200,16 @@ func TestHomeTokens(t *testing.T) {
 		identity         string
 		publish          bool
 	}{
-		{"member id", csToken, strings.Replace(homeBody, "m1", "memberABC", 1), ann, hash("@ann:one.example", "memberABC"), true},
-		{"member object", csToken, strings.Replace(member, "%s", `"claimed_device_id":"DEVICE",`, 1), ann, hash("@ann:one.example", "DEVICE", "memberABC"), true},
-		{"newest member object", csToken, strings.Replace(member, "%s", `"device_id":"DEVICE","user_id":"@eve:x",`, 1), ann, hash("@ann:one.example", "DEVICE", "memberABC"), true},
-		{"federation", ssToken, peerBody, fromServer("two.example"), hash("@bob:two.example", "m1"), false},
+		{"member id", csToken, strings.Replace(homeBody, "m1", "memberABC", 1), ann, hashOf("@ann:one.example", "memberABC"), true},
+		{"member object", csToken, strings.Replace(member, "%s", `"claimed_device_id":"DEVICE",`, 1), ann, hashOf("@ann:one.example", "DEVICE", "memberABC"), true},
+		{"newest member object", csToken, strings.Replace(member, "%s", `"device_id":"DEVICE","user_id":"@eve:x",`, 1), ann, hashOf("@ann:one.example", "DEVICE", "memberABC"), true},
+		{"federation", ssToken, peerBody, fromServer("two.example"), hashOf("@bob:two.example", "m1"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newHomeSite(t, nil)
 			res, grants, _ := decodeToken(t, s.request("POST", c.path, c.body, c.head))
-			if res.URL != "wss://sfu.example.org" || grants.Identity != c.identity || grants.Video.Room != hash("!room:x", "m.call#ROOM") ||
+			if res.URL != "wss://sfu.example.org" || grants.Identity != c.identity || grants.Video.Room != hashOf("!room:x", "m.call#ROOM") ||
 				grants.Video.RoomCreate || *grants.Video.CanPublish != c.publish || !*grants.Video.CanSubscribe {
 				t.Errorf("%q, %+v", grants.Identity, grants.Video)
 			}

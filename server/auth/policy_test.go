@@ -115,7 +115,7 @@ func TestDelegateStatuses(t *testing.T) {
 	body := func(more string) string {
 		return getTokenBody("tok-ann", "one.example", "@ann:one.example", more)
 	}
-	identity := hash("@ann:one.example", "DEVICE123", "memberABC")
+	identity := hashOf("@ann:one.example", "DEVICE123", "memberABC")
 	for _, c := range []struct {
 		name, method, path, body string
 		status                   int
@@ -281,7 +281,7 @@ func TestTransactionRemoves(t *testing.T) {
 		t.Errorf("removed %q", got)
 	}
 	send(event("m.room.member", "!room:x", "@ann:one.example", `"ban"`))
-	if got := sfu.list(); len(got) != 1 || got[0] != hash("!room:x", "m.call#ROOM")+" "+hash("@ann:one.example", "m1") {
+	if got := sfu.list(); len(got) != 1 || got[0] != hashOf("!room:x", "m.call#ROOM")+" "+hashOf("@ann:one.example", "m1") {
 		t.Errorf("removed %q", got)
 	}
 }

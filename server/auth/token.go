@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/livekit/protocol/auth"
-
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
@@ -236,8 +234,8 @@ func (s *Service) grant(ctx context.Context, log *slog.Logger, g *grantee) (any,
 			return nil, fail
 		}
 	}
-	until := time.Now().Add(s.lifetime)
-	err := s.seats.take(ctx, g.room, g.user, sfuPlace{alias, g.identity, until.Unix()})
+	now := time.Now()
+	err := s.seats.take(ctx, g.room, g.user, sfuPlace{alias, g.identity, now.Add(s.signer.lifetime).Unix()})
 	if errors.Is(err, errManyPlaces) {
 		s.metrics.denials.WithLabelValues("devices").Inc()
 		return nil, limited(time.Minute)
@@ -245,10 +243,7 @@ func (s *Service) grant(ctx context.Context, log *slog.Logger, g *grantee) (any,
 	if err != nil {
 		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service cannot remember the token", err, 0}
 	}
-	jwt, err := s.sign(alias, g.identity, s.mayPublish(g.server, access, g.home))
-	if err != nil {
-		return nil, &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the token could not be made", err, 0}
-	}
+	jwt := s.signer.sign(alias, g.identity, s.mayPublish(g.server, access, g.home), now)
 	log.Info("token issued", "user", g.user, "room", g.room, "slot", g.slot, "alias", alias, "access", string(access))
 	return authapi.TokenResponse{URL: s.cfg.SFUURL, JWT: jwt}, nil
 }
@@ -288,9 +283,7 @@ func (s *Service) checkMembership(ctx context.Context, g *grantee) *failure {
 
 // makeRoom makes the room on the SFU, or finds it there.
 func (s *Service) makeRoom(ctx context.Context, alias string) *failure {
-	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
-	defer cancel()
-	if err := s.cfg.Rooms.CreateRoom(ctx, alias); err != nil {
+	if err := s.making.make(ctx, alias); err != nil {
 		s.metrics.rooms.WithLabelValues("failed").Inc()
 		return &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the call could not be opened on the SFU", err, 0}
 	}
@@ -313,19 +306,4 @@ func (s *Service) takeLeave(ctx context.Context, log *slog.Logger, job leave.Job
 	}
 	log.Info("delayed leave taken over", "room", job.Room, "identity", job.Identity, "delay", job.Delay)
 	return nil
-}
-
-// sign makes the token of one identity in one room. It never lets its holder
-// create rooms: with room.auto_create off, that is what keeps users without
-// full access from opening calls.
-func (s *Service) sign(alias, identity string, publish bool) (string, error) {
-	grant := &auth.VideoGrant{RoomJoin: true, Room: alias}
-	grant.SetCanPublish(publish)
-	grant.SetCanSubscribe(true)
-	grant.SetCanUpdateOwnMetadata(!s.policy.FixedMetadata)
-	return auth.NewAccessToken(s.cfg.Key, string(s.cfg.Secret)).
-		SetIdentity(identity).
-		SetVideoGrant(grant).
-		SetValidFor(s.lifetime).
-		ToJWT()
 }
