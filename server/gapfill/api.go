@@ -88,19 +88,17 @@ func unrecognised() *refusal {
 // ours reports whether we speak for the homeserver. What was scheduled here
 // before is acted upon here.
 func (s *Service) ours(r *http.Request, p place) bool {
-	if s.native.speaks(r.Context()) {
-		return true
+	if p.kind == kindManage || p.kind == kindLook {
+		if _, err := s.store.Get(r.Context(), p.id); err == nil {
+			return true
+		}
 	}
-	if p.kind != kindManage && p.kind != kindLook {
-		return false
-	}
-	_, err := s.store.Get(r.Context(), p.id)
-	return err == nil
+	return s.native.speaks(r.Context())
 }
 
 // caller is whom a request comes from: it must bring a token. Tokens that are not
 // known count against its address, then every request against its user.
-func (s *Service) caller(r *http.Request, query url.Values) (caller, *refusal, error) {
+func (s *Service) caller(ctx context.Context, r *http.Request, query url.Values) (caller, *refusal, error) {
 	b, given := bearerOf(r, query)
 	switch {
 	case !given:
@@ -113,7 +111,7 @@ func (s *Service) caller(r *http.Request, query url.Values) (caller, *refusal, e
 			return caller{}, f, nil
 		}
 	}
-	c, f, err := s.who.verify(r.Context(), b)
+	c, f, err := s.who.verify(ctx, b)
 	if f == nil && err == nil {
 		f = s.allowUser(c.user)
 	}
@@ -122,7 +120,7 @@ func (s *Service) caller(r *http.Request, query url.Values) (caller, *refusal, e
 
 // need is caller for what cannot be done without the homeserver.
 func (s *Service) need(r *http.Request, query url.Values) (caller, *refusal) {
-	c, f, err := s.caller(r, query)
+	c, f, err := s.caller(r.Context(), r, query)
 	if err != nil {
 		return c, s.silent(err)
 	}
@@ -295,24 +293,30 @@ func readAction(body []byte) (string, *refusal) {
 }
 
 // manager is who acts on a delayed event; the user is empty where nobody says so
-// and nobody has to. While the homeserver cannot be reached, a client that is
-// alive can still say that it is.
+// and nobody has to. A client that is alive can say so while the homeserver cannot
+// be reached, or is slow: whose token it was within the last hour is asked again
+// while nobody waits.
 func (s *Service) manager(r *http.Request, action string, query url.Values) (caller, *refusal) {
 	b, given := bearerOf(r, query)
 	if !given && !s.opts.RequireAuth {
 		return caller{}, s.allowAddress(r)
 	}
-	c, f, err := s.caller(r, query)
-	if err == nil {
-		return c, f
-	}
+	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	defer cancel()
 	if action == actRestart {
 		if c, ok := s.who.recall(b, vouchedFor); ok {
+			s.who.refresh(b)
 			return c, s.allowUser(c.user)
 		}
-		if !s.opts.RequireAuth { // the delay id is enough, then
-			return caller{}, nil
-		}
+		ctx, cancel = context.WithTimeout(r.Context(), hurry)
+		defer cancel()
+	}
+	c, f, err := s.caller(ctx, r, query)
+	switch {
+	case err == nil:
+		return c, f
+	case action == actRestart && !s.opts.RequireAuth: // the delay id is enough, then
+		return caller{}, nil
 	}
 	return caller{}, s.silent(err)
 }

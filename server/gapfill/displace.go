@@ -1,36 +1,35 @@
 package gapfill
 
-import (
-	"context"
-)
+import "context"
 
-// move is a state event that the homeserver has taken through us.
-type move struct {
-	room, typ, stateKey string
-	by                  bearer
-}
-
-// moved is told of one. Nobody waits for what follows from it; what is lost here
-// is found out when the event is due.
-func (e *engine) moved(m move) {
+// later has something done that nobody waits for, and that can be left undone.
+func (e *engine) later(chore func(context.Context)) {
 	select {
-	case e.moves <- m:
+	case e.chores <- chore:
 	default:
 	}
 }
 
-// follow cancels what was overtaken, until ctx ends.
+// follow does what was put off, until ctx ends.
 func (e *engine) follow(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case m := <-e.moves:
-			if c, f, err := e.s.who.verify(ctx, m.by); f == nil && err == nil {
-				e.displace(ctx, m.room, m.typ, m.stateKey, c.user)
-			}
+		case chore := <-e.chores:
+			chore(ctx)
 		}
 	}
+}
+
+// moved is told that the homeserver has taken a state event through us. What is
+// lost here is found out when an event is due.
+func (e *engine) moved(p place, by bearer) {
+	e.later(func(ctx context.Context) {
+		if c, f, err := e.s.who.verify(ctx, by); f == nil && err == nil {
+			e.displace(ctx, p.room, p.typ, *p.stateKey, c.user)
+		}
+	})
 }
 
 // displace cancels what others than a user have scheduled for a state key that

@@ -35,9 +35,9 @@ const (
 // engine sends what is due. run and follow are its goroutines; the other methods
 // may be called from any.
 type engine struct {
-	s     *Service
-	wake  chan struct{}
-	moves chan move
+	s      *Service
+	wake   chan struct{}
+	chores chan func(context.Context)
 
 	mu      sync.Mutex
 	running int
@@ -52,7 +52,7 @@ type engine struct {
 }
 
 func newEngine(s *Service) *engine {
-	return &engine{s: s, wake: make(chan struct{}, 1), moves: make(chan move, 256)}
+	return &engine{s: s, wake: make(chan struct{}, 1), chores: make(chan func(context.Context), 256)}
 }
 
 // nudge makes the engine look again: something has changed.
@@ -181,9 +181,8 @@ func (e *engine) setDown(down bool) {
 // alive notes that somebody is here. If nobody was for a while, clients could not
 // say that they are alive: what is due waits for them a moment.
 func (e *engine) alive(ctx context.Context, now time.Time) error {
-	gap := now.Sub(e.seen)
 	switch {
-	case e.seen.IsZero(), gap > away:
+	case e.seen.IsZero(), now.Sub(e.seen) > away:
 	case now.Sub(e.beat) >= beatEvery:
 		next, err := e.s.store.Next(ctx)
 		if err != nil || next.IsZero() {
@@ -192,29 +191,38 @@ func (e *engine) alive(ctx context.Context, now time.Time) error {
 	default:
 		return nil
 	}
-	last, err := e.s.store.Beat(ctx, now)
+	last, err := e.s.store.Beat(ctx, time.Time{})
 	if err != nil {
 		return err
 	}
-	e.beat = now
 	if by := e.s.clock.atLeast(last); by > 0 {
 		// Somebody's clock is behind: the site's time is the later one.
 		if by > jump {
-			e.s.log.Warn("the clock has been set back, or that of another replica is ahead: the site's time is", "ahead", by)
+			e.s.log.Warn("the clock has been set back, or that of another replica is ahead: the site's time goes on", "ahead", by)
 		}
 		now = e.s.clock.now()
-		if _, err := e.s.store.Beat(ctx, now); err != nil {
-			return err
-		}
-		e.beat, last = now, now
 	}
+	// The grace comes before the beat: who dies in between has not been here.
+	if err := e.grace(ctx, now, last); err != nil {
+		return err
+	}
+	if _, err := e.s.store.Beat(ctx, now); err != nil {
+		return err
+	}
+	e.beat = now
+	return nil
+}
+
+// grace lets what is due wait, if nobody was here between last and now.
+func (e *engine) grace(ctx context.Context, now, last time.Time) error {
 	if last.IsZero() {
 		return nil
 	}
-	if e.seen.IsZero() {
-		gap = now.Sub(last)
+	gap := now.Sub(last)
+	if !e.seen.IsZero() { // nobody need note it while nothing waits
+		gap = min(gap, now.Sub(e.seen))
 	}
-	if gap = min(gap, now.Sub(last)); gap <= away {
+	if gap <= away {
 		return nil
 	}
 	n, err := e.s.store.Grace(ctx, now, min(gap, maxGrace))

@@ -85,7 +85,8 @@ const (
 	maxBody     = 64 << 10 // of a request about delayed events
 	maxAnswer   = 1 << 20  // of an answer of the homeserver that is read
 	askTimeout  = 10 * time.Second
-	maxSticky   = time.Hour // MSC4354
+	hurry       = 1500 * time.Millisecond // what a client that says it is alive may wait for
+	maxSticky   = time.Hour               // MSC4354
 	finalKept   = 100_000
 	rememberMax = 16384 // users, tokens, addresses
 )

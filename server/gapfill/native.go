@@ -17,40 +17,56 @@ const (
 type nativity struct {
 	s *Service
 
-	mu    sync.Mutex // held while asking: the others wait for the answer
+	mu    sync.Mutex
 	known bool
 	has   bool
 	next  time.Time // when to ask again
 }
 
 // speaks reports whether we speak for the homeserver about delayed events. As
-// long as it never said whether it has them we do: nothing can be scheduled then,
-// for nobody can be told from anybody else.
+// long as it never said whether it has them we do. Once it has, nobody waits for
+// it to say so again.
 func (n *nativity) speaks(ctx context.Context) bool {
 	if m := n.s.cfg.Mode; m != Auto {
 		return m == On
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if now := n.s.clock.now(); now.Before(n.next) {
-		return !n.has
+	now := n.s.clock.now()
+	stale, known, has := !now.Before(n.next), n.known, n.has
+	if stale {
+		n.next = now.Add(nativeAgain) // one asks
 	}
-	// Who asks may go; the others wait for the answer all the same.
-	a, err := n.s.up.do(context.WithoutCancel(ctx), ask{method: http.MethodGet, path: clientPath("versions")})
-	n.next = n.s.clock.now().Add(nativeAgain)
+	n.mu.Unlock()
+	switch {
+	case stale && known:
+		n.s.engine.later(n.ask)
+	case stale:
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hurry)
+		defer cancel()
+		n.ask(ctx)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		has = n.has
+	}
+	return !has
+}
+
+func (n *nativity) ask(ctx context.Context) {
+	a, err := n.s.up.do(ctx, ask{method: http.MethodGet, path: clientPath("versions")})
 	if err != nil || a.status != http.StatusOK {
-		return !n.has
+		return
 	}
 	var versions struct {
 		Features map[string]any `json:"unstable_features"`
 	}
 	if json.Unmarshal(a.body, &versions) != nil {
-		return !n.has
+		return
 	}
 	has := versions.Features[msc4140] == true || versions.Features[msc4140+".stable"] == true
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if has != n.has || !n.known {
 		n.s.log.Info("the homeserver was asked whether it has delayed events (MSC4140)", "has", has)
 	}
 	n.known, n.has, n.next = true, has, n.s.clock.now().Add(nativeFor)
-	return !has
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
@@ -51,6 +52,8 @@ func TestNative(t *testing.T) {
 		before := s.schedule("3600000")
 		s.hs.set(func(h *fakeHS) { h.versions["unstable_features"] = object{"org.matrix.msc4140": true} })
 		time.Sleep(5*time.Minute + time.Second)
+		s.do(http.MethodGet, "/_matrix/client/versions", "", "") // time to ask again
+		synctest.Wait()
 		r := s.do(http.MethodPut, stateURL+"?org.matrix.msc4140.delay=1000", "alice-token", "{}")
 		if r.body["event_id"] == nil { // of the homeserver in memory, which ignores the delay
 			t.Errorf("not handed on: %s", r.raw)

@@ -105,7 +105,7 @@ func (s *Service) passing(res *http.Response) error {
 	switch h.place.kind {
 	case kindState:
 		if res.StatusCode == http.StatusOK && h.by.token != "" {
-			s.engine.moved(move{h.place.room, h.place.typ, *h.place.stateKey, h.by})
+			s.engine.moved(h.place, h.by)
 		}
 	case kindVersions:
 		return s.amend(res, h, s.addVersions)

@@ -291,7 +291,9 @@ end
 
 function ops.beat(now)
   local last = call('GET', beat) or ''
-  call('SET', beat, now)
+  if now ~= '' then
+    call('SET', beat, now)
+  end
   return {'ok', last}
 end
 

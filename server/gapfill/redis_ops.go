@@ -189,7 +189,11 @@ func (s *redisStore) Next(ctx context.Context) (time.Time, error) {
 }
 
 func (s *redisStore) Beat(ctx context.Context, now time.Time) (last time.Time, err error) {
-	answer, err := s.run(ctx, "beat", down(now))
+	at := ""
+	if !now.IsZero() {
+		at = strconv.FormatInt(down(now), 10)
+	}
+	answer, err := s.run(ctx, "beat", at)
 	return instant(text(answer, 0)), err
 }
 

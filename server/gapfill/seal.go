@@ -20,35 +20,51 @@ const KeySize = 32
 // makes one, with its folder, readable by its owner alone. Replicas that share a
 // store need the same key.
 func LoadKey(path string) ([]byte, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("the key for access tokens: %w (see to the folder, or name another file)", err)
-	}
-	key := make([]byte, KeySize)
-	_, _ = rand.Read(key) // never fails
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	switch {
-	case err == nil:
-		_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-		if err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return nil, fmt.Errorf("the key for access tokens cannot be kept: %w", err)
-		}
-		return key, nil
-	case !errors.Is(err, fs.ErrExist):
-		return nil, fmt.Errorf("the key for access tokens: %w (see to the permissions, or name another file)", err)
-	}
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeKey(path); err == nil {
+			data, err = os.ReadFile(path) // what is there may be another process's
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the key for access tokens: %w (see to the permissions, or name another file)", err)
+		return nil, fmt.Errorf("the key for access tokens: %w (see to the folder and its permissions, or name another file)", err)
 	}
 	text := strings.TrimRight(strings.TrimSpace(string(data)), "=")
-	if key, err = base64.RawStdEncoding.DecodeString(text); err != nil || len(key) != KeySize {
+	key, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil || len(key) != KeySize {
 		// The decoder's error is left out: it is about what the file holds.
-		return nil, fmt.Errorf("the key for access tokens: %s does not hold one: want %d bytes in base64; delete the file to have one made, then events that wait cannot be sent any more", path, KeySize)
+		return nil, fmt.Errorf("the key for access tokens: %s does not hold one: want %d bytes in base64 (without the file one is made; events that wait cannot be sent then)", path, KeySize)
 	}
 	return key, nil
+}
+
+// makeKey makes a file with a new key, whole, unless there is one.
+func makeKey(path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".key-*") // which its owner alone reads
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	key := make([]byte, KeySize)
+	_, _ = rand.Read(key) // never fails
+	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil { // not every file system has links
+		err = os.Rename(f.Name(), path)
+	}
+	return err
 }
 
 // sealer encrypts access tokens for the store: AES-256-GCM, each with a nonce of

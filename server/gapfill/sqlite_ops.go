@@ -305,6 +305,9 @@ func (s *sqliteStore) Beat(ctx context.Context, now time.Time) (last time.Time, 
 		if found {
 			last = time.UnixMilli(ms)
 		}
+		if now.IsZero() {
+			return nil
+		}
 		_, err = s.exec("INSERT INTO beat VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET at = ?1", down(now))
 		return err
 	})

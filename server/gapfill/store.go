@@ -194,8 +194,8 @@ type Store interface {
 
 	// Next is the earliest At of all, zero if there is none.
 	Next(ctx context.Context) (time.Time, error)
-	// Beat notes that somebody looks after the store, and returns when somebody
-	// did last; zero if never.
+	// Beat notes that somebody looks after the store, unless now is zero, and
+	// returns when somebody did last; zero if never.
 	Beat(ctx context.Context, now time.Time) (last time.Time, err error)
 	// Grace makes what is Scheduled wait until now + min(Delay, most), if its At
 	// is before that, and says how many do.

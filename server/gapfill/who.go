@@ -128,6 +128,13 @@ func (v *verifier) verify(ctx context.Context, b bearer) (caller, *refusal, erro
 	return b.caller(w.User, w.Device), nil, nil
 }
 
+// refresh asks again whose token it is, if it is time, while nobody waits.
+func (v *verifier) refresh(b bearer) {
+	if _, ok := v.recall(b, knownFor); !ok {
+		v.s.engine.later(func(ctx context.Context) { _, _, _ = v.verify(ctx, b) })
+	}
+}
+
 func (v *verifier) ask(ctx context.Context, b bearer) (w whoami, refused *refusal, err error) {
 	a, err := v.s.up.do(ctx, ask{method: http.MethodGet, path: clientPath("v3", "account", "whoami"), query: b.query, token: b.token})
 	switch {

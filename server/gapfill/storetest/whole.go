@@ -92,7 +92,7 @@ func grace(t *testing.T, o Options) {
 			t.Errorf("%s: at %v, want %v", id, d.At.Sub(start), want)
 		}
 	}
-	for _, b := range []struct{ now, want time.Time }{{at(0), time.Time{}}, {at(5 * time.Second), at(0)}, {at(time.Second), at(5 * time.Second)}} {
+	for _, b := range []struct{ now, want time.Time }{{at(0), time.Time{}}, {at(5 * time.Second), at(0)}, {time.Time{}, at(5 * time.Second)}, {at(time.Second), at(5 * time.Second)}} {
 		last, err := s.Beat(t.Context(), b.now)
 		if err != nil || !last.Equal(b.want) {
 			t.Errorf("beat: %v, %v, want %v", last, err, b.want)
