@@ -39,6 +39,7 @@ type Service struct {
 	reports    *reports
 	metrics    *metrics
 	registry   prometheus.Registerer
+	buffers    pool
 	closed     atomic.Bool
 	unnamed    atomic.Bool // a proxy that names nobody was logged
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
@@ -23,7 +24,8 @@ const (
 	// maxTransaction bounds what a homeserver sends at once.
 	maxTransaction = 32 << 20
 	readTimeout    = 10 * time.Second
-	// answerTimeout bounds all that is asked of others for one request.
+	// answerTimeout bounds all that is asked of others for one request of a
+	// homeserver's.
 	answerTimeout = 30 * time.Second
 )
 
@@ -34,6 +36,7 @@ type endpoint struct {
 	name   string // for logs and metrics
 	method string
 	cors   bool // browsers may ask
+	home   bool // one that homeservers have
 	most   int64
 	answer func(context.Context, *slog.Logger, *http.Request, []byte) (any, *failure)
 }
@@ -60,13 +63,13 @@ func (s *Service) routes() map[string]*endpoint {
 	if s.home == nil {
 		return all
 	}
-	add(endpoint{name: "client_get_token", cors: true, answer: s.clientGetToken}, authapi.ClientGetTokenPaths()...)
+	add(endpoint{name: "client_get_token", cors: true, home: true, answer: s.clientGetToken}, authapi.ClientGetTokenPaths()...)
 	if s.cfg.Leaves != nil {
-		add(endpoint{name: "client_delegate", cors: true, answer: s.clientDelegate}, authapi.ClientDelegatePaths()...)
+		add(endpoint{name: "client_delegate", cors: true, home: true, answer: s.clientDelegate}, authapi.ClientDelegatePaths()...)
 	}
-	add(endpoint{name: "federation_get_token", answer: s.federationGetToken}, authapi.FederationGetTokenPaths()...)
-	add(endpoint{name: "ping", answer: s.ping}, authapi.PathPing)
-	add(endpoint{name: "transaction", method: http.MethodPut, most: maxTransaction, answer: s.transaction}, authapi.PathTransactions)
+	add(endpoint{name: "federation_get_token", home: true, answer: s.federationGetToken}, authapi.FederationGetTokenPaths()...)
+	add(endpoint{name: "ping", home: true, answer: s.ping}, authapi.PathPing)
+	add(endpoint{name: "transaction", home: true, method: http.MethodPut, most: maxTransaction, answer: s.transaction}, authapi.PathTransactions)
 	return all
 }
 
@@ -91,7 +94,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case e == nil:
 		h.Set("Access-Control-Allow-Origin", "*")
 		s.metrics.request("other", http.StatusNotFound, 0)
-		writeError(w, http.StatusNotFound, authapi.CodeUnrecognized, "no such endpoint")
+		s.buffers.writeJSON(w, http.StatusNotFound, &authapi.Error{Code: authapi.CodeUnrecognized, Message: "no such endpoint"})
 	default:
 		s.serve(w, r, e)
 	}
@@ -146,14 +149,14 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 		if fail.retry > 0 {
 			h.Set("Retry-After", strconv.Itoa(int(math.Ceil(fail.retry.Seconds()))))
 		}
-		writeJSON(w, fail.status, &authapi.Error{
+		s.buffers.writeJSON(w, fail.status, &authapi.Error{
 			Code: fail.code, Message: fail.message + " (request " + id + ")", RetryAfter: retryMillis(fail.retry),
 		})
 		s.metrics.request(e.name, fail.status, took)
 		return
 	}
 	log.Debug("answered", "took", took)
-	writeJSON(w, http.StatusOK, answer)
+	s.buffers.writeJSON(w, http.StatusOK, answer)
 	s.metrics.request(e.name, http.StatusOK, took)
 }
 
@@ -169,16 +172,23 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 	rc := http.NewResponseController(w)
 	// Not every ResponseWriter has deadlines; the body is bounded anyway.
 	_ = rc.SetReadDeadline(now.Add(readTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.most))
+	buf := s.buffers.get()
+	defer s.buffers.giveBack(buf)
+	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, e.most))
 	_ = rc.SetReadDeadline(time.Time{})
+	body := buf.Bytes() // what is made of it holds no part of it
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &failure{http.StatusRequestEntityTooLarge, authapi.CodeTooLarge, "the body is too large", err, 0}
 	}
 	if err != nil {
 		return nil, notJSON(err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
+	ctx := r.Context()
+	if e.home { // the others have bounds for each question
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+	}
 	return e.answer(ctx, log, r, body)
 }
 
@@ -245,13 +255,28 @@ func decode(data []byte, into any, lenient bool) error {
 	return nil
 }
 
-func writeError(w http.ResponseWriter, status int, code, message string) {
-	writeJSON(w, status, &authapi.Error{Code: code, Message: message})
+// pool is of buffers for bodies, read and written.
+type pool struct{ sync.Pool }
+
+func (p *pool) get() *bytes.Buffer {
+	if b, ok := p.Get().(*bytes.Buffer); ok {
+		return b
+	}
+	return new(bytes.Buffer)
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+// giveBack keeps a buffer for the next body, unless it has grown out of size.
+func (p *pool) giveBack(b *bytes.Buffer) {
+	if b.Cap() <= maxBody {
+		b.Reset()
+		p.Put(b)
+	}
+}
+
+func (p *pool) writeJSON(w http.ResponseWriter, status int, v any) {
+	b := p.get()
+	defer p.giveBack(b)
+	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		w.WriteHeader(http.StatusInternalServerError)

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -25,8 +24,25 @@ type request struct {
 	identity func(user string) string
 }
 
+// sfuGetFields and getTokenFields are authapi's bodies, with the OpenID token read in
+// the same go.
+type sfuGetFields struct {
+	Room     string               `json:"room"`
+	OpenID   *authapi.OpenIDToken `json:"openid_token"`
+	DeviceID string               `json:"device_id"`
+	authapi.Delay
+}
+
+type getTokenFields struct {
+	RoomID string               `json:"room_id"`
+	SlotID string               `json:"slot_id"`
+	OpenID *authapi.OpenIDToken `json:"openid_token"`
+	Member authapi.Member       `json:"member"`
+	authapi.Delay
+}
+
 func readSFUGet(body []byte, lenient bool) (*request, *failure) {
-	var in authapi.SFUGetRequest
+	var in sfuGetFields
 	if err := decode(body, &in, lenient); err != nil {
 		return nil, notJSON(err)
 	}
@@ -37,11 +53,11 @@ func readSFUGet(body []byte, lenient bool) (*request, *failure) {
 		room: in.Room, slot: string(matrixrtc.RoomCall), delay: in.Delay,
 		identity: func(user string) string { return user + ":" + in.DeviceID },
 	}
-	return req, req.readShared(in.OpenIDToken, lenient)
+	return req, req.readShared(in.OpenID)
 }
 
 func readGetToken(body []byte, lenient bool) (*request, *failure) {
-	var in authapi.GetTokenRequest
+	var in getTokenFields
 	if err := decode(body, &in, lenient); err != nil {
 		return nil, notJSON(err)
 	}
@@ -62,7 +78,7 @@ func readGetToken(body []byte, lenient bool) (*request, *failure) {
 			return canonical.Hash(user, in.Member.ClaimedDeviceID, in.Member.ID)
 		},
 	}
-	return req, req.readShared(in.OpenIDToken, lenient)
+	return req, req.readShared(in.OpenID)
 }
 
 func readDelegate(body []byte, lenient bool) (*request, *failure) {
@@ -74,13 +90,11 @@ func readDelegate(body []byte, lenient bool) (*request, *failure) {
 }
 
 // readShared checks what all of them have.
-func (q *request) readShared(token []byte, lenient bool) *failure {
-	if len(token) == 0 {
+func (q *request) readShared(token *authapi.OpenIDToken) *failure {
+	if token == nil {
 		return missing("openid_token")
 	}
-	if err := decode(token, &q.openid, lenient); err != nil {
-		return notJSON(fmt.Errorf("openid_token: %w", err))
-	}
+	q.openid = *token
 	switch {
 	case q.openid.AccessToken == "":
 		return missing("openid_token.access_token")
