@@ -293,9 +293,9 @@ func readAction(body []byte) (string, *refusal) {
 }
 
 // manager is who acts on a delayed event; the user is empty where nobody says so
-// and nobody has to. A client that is alive can say so while the homeserver cannot
+// and nobody has to (docs/protocol.md R-GAP-3). A client that is alive can say so while the homeserver cannot
 // be reached, or is slow: whose token it was within the last hour is asked again
-// while nobody waits.
+// while nobody waits (docs/protocol.md R-GAP-9).
 func (s *Service) manager(r *http.Request, action string, query url.Values) (caller, *refusal) {
 	b, given := bearerOf(r, query)
 	if !given && !s.opts.RequireAuth {
@@ -325,7 +325,8 @@ func gone() *refusal {
 	return refuse(http.StatusNotFound, codeNotFound, "there is no such delayed event")
 }
 
-// outcome is what a client is told of an action that the store did not allow.
+// outcome is what a client is told of an action that the store did not allow
+// (docs/protocol.md R-GAP-2).
 func (s *Service) outcome(p place, err error) *refusal {
 	var e *StateError
 	switch {

@@ -134,7 +134,7 @@ func txnOf(id string) string {
 }
 
 // judge is what an answer means that is not the one hoped for. changes says that
-// the request would have changed something.
+// the request would have changed something (docs/protocol.md R-GAP-4, R-GAP-5).
 func (e *engine) judge(d *Delayed, a *answer, changes bool) verdict {
 	f := readRefusal(a.status, a.header, a.body)
 	switch {
@@ -192,7 +192,7 @@ type standing struct {
 }
 
 // compare looks at what stands at the event's state key. done says that there is
-// nothing to be sent, or that it cannot be now.
+// nothing to be sent, or that it cannot be now (docs/protocol.md R-GAP-6, R-GAP-7).
 func (e *engine) compare(ctx context.Context, d *Delayed, as caller) (v verdict, done bool) {
 	q := ask{method: http.MethodGet, token: as.token, query: as.query(), path: clientPath("v3", "rooms", d.Room, "state", d.Type, *d.StateKey)}
 	q.query.Set("format", "event")

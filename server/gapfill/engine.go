@@ -213,7 +213,8 @@ func (e *engine) alive(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// grace lets what is due wait, if nobody was here between last and now.
+// grace lets what is due wait, if nobody was here between last and now
+// (docs/protocol.md R-GAP-8).
 func (e *engine) grace(ctx context.Context, now, last time.Time) error {
 	if last.IsZero() {
 		return nil

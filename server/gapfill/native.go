@@ -25,7 +25,7 @@ type nativity struct {
 
 // speaks reports whether we speak for the homeserver about delayed events. As
 // long as it never said whether it has them we do. Once it has, nobody waits for
-// it to say so again.
+// it to say so again (docs/protocol.md R-GAP-11).
 func (n *nativity) speaks(ctx context.Context) bool {
 	if m := n.s.cfg.Mode; m != Auto {
 		return m == On

@@ -47,7 +47,7 @@ var delayNames = []string{msc4140 + ".delay", "delay"}
 // asksDelay reports whether a query delays what it comes with.
 func asksDelay(query url.Values) bool { return slices.ContainsFunc(delayNames, query.Has) }
 
-// route finds out what a request is about. path is as it stands in the request:
+// route finds out what a request is about (docs/protocol.md R-GAP-1). path is as it stands in the request:
 // an encoded slash is part of a name. What cannot be decoded is not ours.
 func route(method, path string, query url.Values) place {
 	rest, ok := strings.CutPrefix(path, "/_matrix/client/")

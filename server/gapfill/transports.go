@@ -8,7 +8,7 @@ import (
 )
 
 // transportList is the answer that lists the transports, under both names that
-// clients know (docs/protocol.md R-GAP-9); nil if there are none.
+// clients know (docs/protocol.md R-GAP-10); nil if there are none.
 func transportList(list []json.RawMessage) ([]byte, error) {
 	if len(list) == 0 {
 		return nil, nil
