@@ -36,9 +36,9 @@ const (
 	promptly = 5 * time.Second
 	// soon is how long everybody may take to agree on what nothing hinders.
 	soon = 20 * time.Second
-	// silence is the longest gap in media that nothing disturbs. A busy machine
-	// makes gaps, too.
-	silence = 3 * time.Second
+	// silence is the longest gap in media that nothing disturbs: a busy machine
+	// makes gaps of seconds, too.
+	silence = 5 * time.Second
 )
 
 func (s *scenario) delay() time.Duration {
