@@ -190,6 +190,9 @@ func (s *Service) cacheSizes() map[string]int {
 		"client_api": s.apis.size(),
 		"openid":     s.openid.size(),
 	}
+	for _, f := range []*federation{s.openid.servers.trusted, s.openid.servers.rest} {
+		sizes["connections"] += f.getter.size()
+	}
 	if s.keys != nil {
 		sizes["signing_keys"] = s.keys.size()
 	}

@@ -38,7 +38,8 @@ type servers struct {
 // its own.
 type federation struct {
 	resolver *resolver
-	client   *http.Client
+	client   *http.Client    // for what is sent
+	getter   *getter         // for what is asked
 	web      *http.Transport // for what is asked of a server name itself
 }
 
@@ -67,6 +68,11 @@ func newServers(overrides map[string]string, own []string, o Options) *servers {
 }
 
 func newFederation(d *dialer) *federation {
+	open := func(ctx context.Context, t target) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		return d.open(ctx, t)
+	}
 	t := newTransport(d.tls)
 	t.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("federation speaks TLS only")
@@ -76,14 +82,12 @@ func newFederation(d *dialer) *federation {
 		if !ok {
 			return nil, errors.New("connection without a target")
 		}
-		ctx, cancel := context.WithTimeout(ctx, openTimeout)
-		defer cancel()
-		return d.open(ctx, target)
+		return open(ctx, target)
 	}
 	web := newTransport(d.tls)
 	web.MaxIdleConns, web.IdleConnTimeout = 16, 5*time.Second
 	web.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.tcp(ctx, addr) }
-	return &federation{resolver: newResolver(d.dns, web), client: newClient(t), web: web}
+	return &federation{resolver: newResolver(d.dns, web), client: newClient(t), getter: newGetter(open), web: web}
 }
 
 func newTransport(conf *tls.Config) *http.Transport {
@@ -109,6 +113,7 @@ func (o *servers) close() {
 	o.written.CloseIdleConnections()
 	for _, f := range []*federation{o.trusted, o.rest} {
 		f.client.CloseIdleConnections()
+		f.getter.close()
 		f.web.CloseIdleConnections()
 	}
 }
@@ -154,6 +159,13 @@ func (f *federation) call(ctx context.Context, name serverName, c call) (*reply,
 	t, err := f.resolver.resolve(ctx, name, time.Now())
 	if err != nil {
 		return nil, err
+	}
+	if c.method == http.MethodGet && c.body == nil && c.authorization == "" {
+		a, err := f.getter.get(ctx, t, c.path)
+		if err != nil && ctx.Err() == nil {
+			f.resolver.forget(name)
+		}
+		return a, err
 	}
 	// The transport pools connections by the host of the URL. A host made of
 	// the target keeps apart what differs in address or certificate.
