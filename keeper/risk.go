@@ -30,7 +30,7 @@ func (k *Keeper) end() time.Time {
 // risk is what threatens us now.
 func (k *Keeper) risk(t time.Time) danger {
 	s := &k.sw
-	if s.troubled(t) && !t.Before(s.safe.Add(-s.delay/2)) {
+	if due(s.risky(), t) {
 		return danger{s.safe.Add(-s.delay), s.safe, orErr(s.last, errWaiting)}
 	}
 	if !k.until.IsZero() && (k.refused || k.state == AtRisk && k.fails > 0 || !t.Before(k.until.Add(-k.cfg.riskBefore(k.lifetime)))) {
@@ -55,10 +55,7 @@ func (k *Keeper) risks() (list [4]time.Time) {
 		return list
 	}
 	if k.state != AtRisk {
-		list[2] = s.safe.Add(-s.delay / 2)
-		if s.fails == 0 {
-			list[2] = later(list[2], s.flight.at.Add(slow))
-		}
+		list[2] = s.risky()
 	}
 	if s.fails > 0 && s.flight == nil {
 		list[3] = s.safe

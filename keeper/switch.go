@@ -57,9 +57,17 @@ func (s *deadman) set(delay, restart time.Duration) {
 // timeout is what one request about it may take.
 func (s *deadman) timeout() time.Duration { return min(max(s.delay/4, time.Second), 10*time.Second) }
 
-// troubled reports whether restarting it does not work as it should.
-func (s *deadman) troubled(t time.Time) bool {
-	return s.id != "" && (s.fails > 0 || s.flight != nil && !t.Before(s.flight.at.Add(slow)))
+// risky is when it becomes likely that it goes off, zero: it does not. A server
+// that only is slow is given more time than one that has failed.
+func (s *deadman) risky() time.Time {
+	switch {
+	case s.id == "":
+	case s.fails > 0:
+		return s.safe.Add(-s.delay / 2)
+	case s.flight != nil:
+		return later(s.safe.Add(-s.delay/4), s.flight.at.Add(slow))
+	}
+	return time.Time{}
 }
 
 // renewed notes that the server has begun to wait anew, at some moment between
