@@ -112,7 +112,7 @@ func Register(ctx context.Context, base string, r Registration, opts *Options) (
 		// User-interactive authentication: the homeserver first says what it wants.
 		session, uiaErr := dummySession(got)
 		if uiaErr != nil {
-			return nil, uiaErr
+			return nil, fmt.Errorf("%w: %w", uiaErr, err)
 		}
 		body["auth"] = map[string]string{"type": "m.login.dummy", "session": session}
 		_, err = c.do(ctx, req)
