@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -79,6 +80,7 @@ func newTap(upstream string) (*tap, error) {
 		Transport:      &http.Transport{MaxIdleConnsPerHost: 256},
 		FlushInterval:  -1,
 		ModifyResponse: keepAnswer,
+		ErrorLog:       log.New(io.Discard, "", 0), // broken connections are what this is about
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	t.server = &http.Server{

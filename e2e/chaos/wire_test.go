@@ -5,9 +5,11 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -43,6 +45,9 @@ type fault struct {
 var bridgeAddr = netip.MustParseAddr("10.77.0.1")
 
 func newWire(ctx context.Context) (*wire, error) {
+	if err := notAtHome(); err != nil {
+		return nil, err
+	}
 	w := &wire{tools: map[string]string{}, next: bridgeAddr, hosts: map[string]*host{"": {addr: bridgeAddr, faults: map[string]fault{}}}}
 	for _, tool := range []string{"ip", "nft", "nsenter", "mount"} {
 		path, err := findTool(tool)
@@ -65,6 +70,21 @@ func newWire(ctx context.Context) (*wire, error) {
 		}
 	}
 	return w, nil
+}
+
+// notAtHome makes sure that the network that is about to be changed is not that
+// of the machine.
+func notAtHome() error {
+	ours, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	// Of the process that started us; from within we may not even look.
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", os.Getppid()))
+	if os.Getenv(envInside) != "1" || err == nil && ours == theirs {
+		return errors.New("not in a network namespace of our own: see TestMain")
+	}
+	return nil
 }
 
 // run runs one of the tools, fed with input.
