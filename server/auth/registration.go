@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Registration is what a homeserver has to know of our application service.
@@ -79,4 +81,20 @@ func (r Registration) YAML() ([]byte, error) {
 		}
 	}
 	return []byte(b.String()), nil
+}
+
+// ReadRegistration reads the tokens of a registration file: ours, or one that was
+// written for lk-jwt-service. The error does not repeat them.
+func ReadRegistration(file []byte) (asToken, hsToken Secret, err error) {
+	var r struct {
+		AS string `yaml:"as_token"`
+		HS string `yaml:"hs_token"`
+	}
+	if yaml.Unmarshal(file, &r) != nil { // its error shows what stands there
+		return "", "", errors.New("registration file: not YAML")
+	}
+	if r.AS == "" || r.HS == "" {
+		return "", "", errors.New("registration file: as_token and hs_token are needed")
+	}
+	return Secret(r.AS), Secret(r.HS), nil
 }

@@ -16,6 +16,14 @@ func TestRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if as, hs, err := ReadRegistration(out); err != nil || as != "aaaaaaaaaaaaaaaaaaaa" || hs != "hhhhhhhhhhhhhhhhhhhh" {
+		t.Errorf("read as %q and %q, %v", string(as), string(hs), err)
+	}
+	for _, file := range []string{"", "[", "as_token: secret", "as_token: {secret: secret}\nhs_token: [secret]"} {
+		if _, _, err := ReadRegistration([]byte(file)); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
 	var got map[string]any
 	if err := yaml.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v\n%s", err, out)
