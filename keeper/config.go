@@ -50,6 +50,13 @@ const (
 	// shortestDelay is the least that we ask for when a homeserver finds our
 	// delay too long.
 	shortestDelay = 5 * time.Second
+	// mend is what "expires" makes up for at most where clocks differ and no switch
+	// tells that we are gone: else whose clock is a day ahead would be a ghost for
+	// as long.
+	mend = time.Hour
+	// stubborn is how often a homeserver that has restarted a switch has to say that
+	// it cannot hold anything back to be believed.
+	stubborn = 30
 	// patience is how many tries of the switch in vain a join waits for.
 	patience = 2
 )

@@ -244,6 +244,14 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+// earlier is the earlier of two moments.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // wake says when the clock has something to do next.
 func (k *Keeper) wake(t time.Time) {
 	var at time.Time

@@ -168,9 +168,8 @@ func (k *Keeper) learn(o Observed, t time.Time) {
 // than we meant, if at all.
 func (k *Keeper) catchUp(o Observed, t time.Time) {
 	passed := o.At.Sub(o.Membership.Created)
-	if born := k.taken.Add(-passed); born.Before(k.born) {
-		k.born = born
-	}
+	born := k.taken.Add(-passed)
+	k.born, k.made = earlier(k.born, born), earlier(k.made, born)
 	thought := o.Membership.Lifetime - k.lifetime + k.taken.Sub(k.good)
 	if passed-thought > k.lifetime/8 {
 		k.room.missed = t.Add(sight)

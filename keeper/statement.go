@@ -29,7 +29,11 @@ func (k *Keeper) statement(t time.Time, lasts time.Duration) *matrixrtc.Membersh
 	default:
 		// "expires" counts from created_ts (docs/protocol.md R-CALL-2).
 		m.Created, m.CreatedStated = k.created, true
-		m.Lifetime = lasts + t.Sub(k.born)
+		passed := t.Sub(k.born)
+		if k.sw.id == "" {
+			passed = min(passed, t.Sub(k.made)+mend)
+		}
+		m.Lifetime = lasts + passed
 	}
 	m.Expires = m.Created.Add(m.Lifetime)
 	return &m
@@ -131,6 +135,7 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 			k.until = time.Time{}
 		} else {
 			k.to(Rejoined, t, nil)
+			k.reachable(t) // what was stated without a switch gets one at once
 		}
 	default:
 		k.out = append(k.out, Refreshed{At: k.wall(t), Until: k.wall(k.end())})

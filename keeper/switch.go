@@ -222,8 +222,8 @@ func (k *Keeper) switchFailed(in Failed, t time.Time) {
 		}
 	case o.kind == arm && in.TooLong:
 		k.clamp(in.MaxDelay, t)
-	case o.kind == arm && (in.Unsupported && !s.proven || !in.Unsupported && in.Final):
-		s.off, s.fails = true, 0
+	case o.kind == arm && (in.Unsupported && (!s.proven || s.fails >= stubborn) || !in.Unsupported && in.Final):
+		s.off, s.fails, s.proven = true, 0, false
 	case o.kind == restart && in.Gone:
 		k.switchGone(o, t)
 	case o.kind == restart && (in.Unsupported || in.Final) && !s.proven:
