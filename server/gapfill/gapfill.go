@@ -76,7 +76,11 @@ type Options struct {
 	// AnswerTimeout bounds how long the homeserver may take to begin an answer to
 	// a request that is handed on. 10 minutes if 0: clients wait long for news.
 	AnswerTimeout time.Duration
-	// Transport carries requests to the homeserver. Nil: one of the Service's own.
+	// InsecureSkipVerify accepts any certificate of the homeserver. Anybody on the
+	// path can then be the homeserver.
+	InsecureSkipVerify bool
+	// Transport carries requests to the homeserver, for tests. Nil: one of the
+	// Service's own, with the bounds named here.
 	Transport http.RoundTripper
 }
 
@@ -154,7 +158,7 @@ func (s *Service) init() error {
 	if s.transports, err = transportList(s.cfg.Transports); err != nil {
 		return err
 	}
-	s.up = newUpstream(base, s.opts.Transport, s.opts.AnswerTimeout)
+	s.up = newUpstream(base, &s.opts)
 	s.who = newVerifier(s)
 	s.native = &nativity{s: s}
 	s.users = throttle.NewLimiter[string](s.opts.UserRate, rememberMax)

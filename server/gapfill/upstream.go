@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,20 +28,23 @@ type upstream struct {
 	marker string
 }
 
-func newUpstream(base *url.URL, rt http.RoundTripper, answer time.Duration) *upstream {
-	u := &upstream{base: base, rt: rt, marker: rand.Text()}
+func newUpstream(base *url.URL, o *Options) *upstream {
+	u := &upstream{base: base, rt: o.Transport, marker: rand.Text()}
 	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), strings.TrimRight(base.RawPath, "/")
-	if rt == nil {
+	if u.rt == nil {
 		u.own = &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
-			ResponseHeaderTimeout:  answer,
+			ResponseHeaderTimeout:  o.AnswerTimeout,
 			ExpectContinueTimeout:  time.Second,
 			MaxResponseHeaderBytes: 256 << 10,
 			IdleConnTimeout:        90 * time.Second,
 			MaxIdleConnsPerHost:    64,
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true, // what is handed on is not touched
+		}
+		if o.InsecureSkipVerify {
+			u.own.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 		}
 		u.rt = u.own
 	}
