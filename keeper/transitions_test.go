@@ -23,10 +23,12 @@ func ways() map[keeper.State][]at {
 		keeper.Joining: joined[:2],
 		keeper.Joined:  joined,
 		keeper.AtRisk:  risky,
-		// Lost sends its new membership without a switch, as the seventh request.
-		keeper.Lost:     lost,
-		keeper.Rejoined: append(lost[:11:11], at{20 * sec, keeper.Sent{7, "$7"}, ""}, at{20 * sec, known("$7", 20*sec, h+ms, false), ""}),
-		keeper.Left:     {{0, keeper.Leave{}, ""}},
+		// Lost sends its new membership without a switch, as the seventh request, and
+		// Rejoined tries in vain to get one.
+		keeper.Lost: lost,
+		keeper.Rejoined: append(lost[:11:11], at{20 * sec, keeper.Sent{7, "$7"}, ""}, at{20 * sec, keeper.Failed{ID: 8, Err: errNet}, ""},
+			at{20 * sec, known("$7", 20*sec, h+ms, false), ""}),
+		keeper.Left: {{0, keeper.Leave{}, ""}},
 	}
 }
 
