@@ -92,6 +92,32 @@ func TestHomeserverAway(t *testing.T) {
 	}
 }
 
+// TestHomeserverHangs: a client that says it is alive does not wait for a
+// homeserver that neither answers nor breaks the connection.
+func TestHomeserverHangs(t *testing.T) {
+	for _, require := range []bool{false, true} {
+		bubbles(t, func(t *testing.T) {
+			s := newSite(t, func(c *gapfill.Config, o *gapfill.Options) {
+				c.Mode, c.ASToken, o.RequireAuth = gapfill.Auto, "as-secret", require
+			})
+			s.hs.set(func(h *fakeHS) { h.asToken = "other" })
+			id := s.schedule("2000000")
+			time.Sleep(10 * time.Minute) // everything would be asked anew
+			s.hs.set(func(h *fakeHS) { h.hang = true })
+			begin := time.Now()
+			s.want("restart", s.act(id, "restart", "alice-token"), http.StatusOK, "")
+			if d := time.Since(begin); d > 0 {
+				t.Errorf("a known client waits for %v", d)
+			}
+			begin = time.Now()
+			r := s.act(id, "restart", "alice-phone")
+			if d := time.Since(begin); d > 2*time.Second || require != (r.status == http.StatusGatewayTimeout) || !require && r.status != http.StatusOK {
+				t.Errorf("a client that is not known waits for %v and gets %d %s", d, r.status, r.raw)
+			}
+		})
+	}
+}
+
 func bubbles(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	t.Run("", func(t *testing.T) { bubble(t, f) })

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -368,6 +369,28 @@ func TestBadHomeserver(t *testing.T) {
 				t.Errorf("the log: %s", logs)
 			}
 		})
+	}
+}
+
+// TestCertificate: a homeserver's certificate is checked, unless one says not to.
+func TestCertificate(t *testing.T) {
+	t.Parallel()
+	hs := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	hs.Config.ErrorLog = log.New(io.Discard, "", 0)
+	hs.StartTLS()
+	defer hs.Close()
+	for _, skip := range []bool{false, true} {
+		srv := front(t, hs.URL, &gapfill.Options{InsecureSkipVerify: skip})
+		for _, target := range []string{"/_matrix/client/versions", "/x"} {
+			res, err := http.Get(srv.URL + target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if want := map[bool]int{false: 502, true: 200}[skip]; res.StatusCode != want {
+				t.Errorf("%s with skip %v: %d, want %d", target, skip, res.StatusCode, want)
+			}
+		}
 	}
 }
 
