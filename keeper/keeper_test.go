@@ -108,6 +108,19 @@ func seen(id string, created, lifetime time.Duration) keeper.Observed {
 	return keeper.Observed{Membership: m}
 }
 
+// told is when the server got it.
+func told(o keeper.Observed, at time.Duration) keeper.Observed {
+	o.At = t0.Add(at)
+	return o
+}
+
+// other is another membership.
+func other(edit func(*matrixrtc.Membership)) *matrixrtc.Membership {
+	m := ann("video")
+	edit(m)
+	return m
+}
+
 func gone(c matrixrtc.Cause) keeper.Observed { return keeper.Observed{Gone: c} }
 
 const (
@@ -320,6 +333,44 @@ func TestKeeper(t *testing.T) {
 			at{3 * sec, keeper.Sent{3, "$3"}, "refreshed, wake 8s"},
 			at{8 * sec, keeper.Tick{}, "send 4 audio created 50ms expires 22.95s, wake 14.25s"},
 		)},
+		{"removed while we refreshed and the sync was away: the room does not show us, so we say it anew", -1, 0, []at{
+			{0, keeper.Join{}, "joining, send 1 expires 1h0m0s"},
+			{0, keeper.Sent{1, "$1"}, "joined, wake 30m0s"},
+			{0, seen("$1", 0, h), ""},
+			{30 * min, keeper.Tick{}, "send 2 created 0s expires 1h30m0s, wake 45m0s"},
+			{30 * min, keeper.Sent{2, "$2"}, "refreshed, wake 1h0m0s"},
+			{31 * min, gone(matrixrtc.CauseOverwritten), "wake 31m10s"},
+			{31*min + 10*sec, keeper.Tick{}, "send 3 expires 1h0m0.001s, wake 1h15m0s"},
+			{31*min + 10*sec, keeper.Sent{3, "$3"}, "refreshed, wake 1h1m10s"},
+			{32 * min, gone(matrixrtc.CauseReplaced), ""}, // $2 by $3
+			{32 * min, gone(matrixrtc.CauseOverwritten), "wake 32m10s"},
+			{32 * min, known("$3", 31*min+10*sec, h, false), "wake 1h1m10s"}, // that was of before
+		}},
+		{"a statement of ours that comes late stands on top of a later one", 0, 0, append(confirmed[:3:3],
+			at{5 * sec, keeper.Tick{}, "send 2 created 50ms expires 19.95s, wake 11.25s"},
+			at{8 * sec, keeper.Failed{ID: 2, Err: errNet}, "wake 9s"},
+			at{9 * sec, keeper.Tick{}, "send 3 created 50ms expires 23.95s, wake 11.25s"},
+			at{9 * sec, keeper.Sent{3, "$3"}, "refreshed, wake 14s"},
+			at{9 * sec, known("$3", 50*ms, 23950*ms, true), ""},
+			at{10 * sec, known("$2", 50*ms, 19950*ms, true), "send 4 created 50ms expires 24.95s, wake 20.25s"},
+		)},
+		{"an update of what identifies us is none", 0, 0, append(confirmed[:3:3],
+			at{2 * sec, keeper.Update{other(func(m *matrixrtc.Membership) { m.Device = "LAPTOP" })}, ""},
+			at{2 * sec, keeper.Update{other(func(m *matrixrtc.Membership) { m.Slot, m.CallID = "m.call#x", "x" })}, ""},
+			at{2 * sec, keeper.Update{other(func(m *matrixrtc.Membership) { m.User = "@bob:one.example" })}, ""},
+			at{2 * sec, keeper.Update{nil}, ""},
+			at{5 * sec, keeper.Tick{}, "send 2 created 50ms expires 19.95s, wake 11.25s"},
+		)},
+		{"an update before the join", 0, 0, []at{
+			{0, keeper.Update{ann("video")}, ""},
+			{sec, keeper.Join{}, "joining, send 1 video expires 15s"},
+		}},
+		{"more time has passed for the server than for us", 0, 0, append(confirmed[:3:3],
+			at{5 * sec, keeper.Tick{}, "send 2 created 50ms expires 19.95s, wake 11.25s"},
+			at{5 * sec, keeper.Sent{2, "$2"}, "refreshed, wake 10s"},
+			at{5 * sec, told(seen("$2", 50*ms, 19950*ms), 9*sec), ""}, // five seconds of fifteen
+			at{10 * sec, keeper.Tick{}, "send 3 created 50ms expires 28.95s, wake 16.25s"},
+		)},
 		{"answers to nothing are ignored", 0, 0, append(confirmed[:3:3],
 			at{sec, keeper.Sent{7, "$7"}, ""},
 			at{sec, keeper.Failed{ID: 1, Err: errNet}, ""},
@@ -353,6 +404,15 @@ func TestConfig(t *testing.T) {
 		want string
 	}{
 		{"no refresh within the lifetime", func(c *keeper.Config) { c.Lifetime, c.Refresh = sec, sec }, "make it shorter"},
+		{"spam", func(c *keeper.Config) { c.Delay = 100 * ms }, "a second at least"},
+		{"more spam", func(c *keeper.Config) { c.Restart = ms }, "a second at least"},
+		{"refreshed all the time", func(c *keeper.Config) { c.Refresh = ms }, "a second at least"},
+		{"retried all the time", func(c *keeper.Config) { c.RetryMin = -sec }, "a second at least"},
+		{"a restart after the switch", func(c *keeper.Config) { c.Delay, c.Restart = 5*sec, 5*sec }, "hold back a leave"},
+		{"longer without a switch than with one", func(c *keeper.Config) { c.Unswitched = 5 * h }, "longer than"},
+		{"a sticky membership for too long", func(c *keeper.Config) {
+			c.Dialect, c.Lifetime = matrixrtc.Slot, 2*h
+		}, "an hour is the most"},
 		{"no device", func(c *keeper.Config) { c.Membership = &matrixrtc.Membership{} }, "state the membership"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
