@@ -14,7 +14,7 @@ SFU = ./server ./server/sfu ./cmd/... ./internal/stage/... ./e2e/... ./examples/
 REST = $(shell $(GO) list ./... | grep -vE '/(server|server/sfu|cmd/.*|internal/stage.*|e2e.*|examples/.*|archive)$$')
 # The race detector needs a C compiler.
 RACE = $(if $(shell command -v cc),CGO_ENABLED=1 $(GO) test -race,$(GO) test)
-PURE = . ./internal/canonical ./internal/jsonscan ./call ./keeper
+PURE = . ./internal/canonical ./internal/jsonscan ./internal/rights ./internal/suspect ./call ./keeper
 LINT = $(GO) tool -modfile=tools/go.mod staticcheck
 
 TESTFLAGS ?=

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/server"
 )
+
+// healthPath is where a site says how it is.
+const healthPath = "/healthz"
 
 // HealthcheckCmd asks a running site whether it is well.
 type HealthcheckCmd struct {
@@ -44,7 +46,7 @@ func (c *HealthcheckCmd) Run(ctx context.Context, a *app) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+authapi.PathHealth, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+healthPath, nil)
 	if err != nil {
 		return &usageError{fmt.Errorf("%q is no address of a site: %w", base, err)}
 	}
@@ -55,7 +57,7 @@ func (c *HealthcheckCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the site is not well: it answers %s at %s", resp.Status, base+authapi.PathHealth)
+		return fmt.Errorf("the site is not well: it answers %s at %s", resp.Status, base+healthPath)
 	}
 	_, err = fmt.Fprintln(a.out, "well")
 	return err
