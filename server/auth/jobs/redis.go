@@ -3,16 +3,14 @@ package jobs
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/redisconn"
 )
 
 // DefaultRedisPrefix begins the names of all keys. The braces keep them together
@@ -55,24 +53,11 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	if o.Prefix == "" {
 		o.Prefix = DefaultRedisPrefix
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 3 * time.Second
-	}
-	conf, err := redisURL(address)
+	client, name, err := redisconn.Open(address, &redisconn.Options{Password: o.Password, Timeout: o.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("%w: the address of Redis: %w", ErrStore, err)
 	}
-	if o.Password != "" {
-		conf.Password = o.Password
-	}
-	conf.DialTimeout, conf.ReadTimeout, conf.WriteTimeout, conf.PoolTimeout = o.Timeout, o.Timeout, o.Timeout, o.Timeout
-	conf.ContextTimeoutEnabled = true
-	// A command whose answer was lost may have been done: its caller reads again.
-	conf.MaxRetries, conf.DialerRetries = -1, 1
-	conf.Dialer = quiet(redis.NewDialer(conf))
-	conf.DisableIdentity = true
-	conf.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	s := &redisStore{client: redis.NewClient(conf), script: redis.NewScript(redisScript), prefix: o.Prefix, name: "Redis at " + conf.Addr}
+	s := &redisStore{client: client, script: redis.NewScript(redisScript), prefix: o.Prefix, name: name}
 	if _, err := s.Next(ctx); err != nil {
 		_ = s.client.Close()
 		return nil, err
@@ -80,44 +65,9 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	return s, nil
 }
 
-// redisURL reads an address. The error does not repeat it: it may hold a
-// password.
-func redisURL(address string) (*redis.Options, error) {
-	u, err := url.Parse(address)
-	if err == nil && (u.Scheme == "redis" || u.Scheme == "rediss" || u.Scheme == "unix") {
-		if conf, err := redis.ParseURL(address); err == nil {
-			return conf, nil
-		}
-	}
-	return nil, errors.New("want redis://host:6379, rediss://… with TLS, or unix:///path/of/the.sock; in it a password is user:password@ before the host")
-}
-
-// quiet is a dialer that puts off the news of a failure to the connection's first
-// use: the pool writes failures of its dialer to the process's standard error.
-func quiet(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return unreached{err: err}, nil
-		}
-		return conn, nil
-	}
-}
-
-// unreached is a connection that was not made.
-type unreached struct {
-	net.Conn
-	err error
-}
-
-func (c unreached) Read([]byte) (int, error)         { return 0, c.err }
-func (c unreached) Write([]byte) (int, error)        { return 0, c.err }
-func (c unreached) Close() error                     { return nil }
-func (c unreached) LocalAddr() net.Addr              { return &net.UnixAddr{} }
-func (c unreached) RemoteAddr() net.Addr             { return &net.UnixAddr{} }
-func (c unreached) SetDeadline(time.Time) error      { return nil }
-func (c unreached) SetReadDeadline(time.Time) error  { return nil }
-func (c unreached) SetWriteDeadline(time.Time) error { return nil }
+// CheckRedis checks an address for OpenRedis, without connecting. The error does
+// not repeat it.
+func CheckRedis(address string) error { return redisconn.Check(address) }
 
 func (s *redisStore) run(ctx context.Context, args ...any) ([]any, error) {
 	answer, err := s.script.Run(ctx, s.client, []string{s.prefix}, args...).Slice()
@@ -131,11 +81,7 @@ func (s *redisStore) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	hint := "does not answer; see that it runs and can be reached"
-	if _, ok := errors.AsType[redis.Error](err); ok {
-		hint = "refuses; see its password, its memory (maxmemory) and its disk"
-	}
-	return fmt.Errorf("%w: %s %s: %w", ErrStore, s.name, hint, err)
+	return fmt.Errorf("%w: %s %s: %w", ErrStore, s.name, redisconn.Hint(err), err)
 }
 
 func (s *redisStore) Get(ctx context.Context, key string) (Record, error) {
@@ -190,17 +136,18 @@ func (s *redisStore) All(ctx context.Context, yield func(Record) bool) error {
 		if err != nil {
 			return s.explain(ctx, err)
 		}
+		var keys []string
 		for i := 0; i+1 < len(fields); i += 2 {
-			// The time is with the other key; whoever goes through all records asks
-			// what they say.
-			r, err := s.Get(ctx, fields[i])
-			if errors.Is(err, ErrNotFound) {
-				continue
+			keys = append(keys, fields[i])
+		}
+		var times []float64 // with the other key; 0 for what is gone by now
+		if len(keys) > 0 {
+			if times, err = s.client.ZMScore(ctx, s.prefix+"at", keys...).Result(); err != nil {
+				return s.explain(ctx, err)
 			}
-			if err != nil {
-				return err
-			}
-			if !yield(r) {
+		}
+		for i, at := range times {
+			if r, ok := record(keys[i], fields[2*i+1], time.UnixMilli(int64(at))); ok && at != 0 && !yield(r) {
 				return nil
 			}
 		}
@@ -219,14 +166,18 @@ func records(answer []any) []Record {
 	for i := 0; i+2 < len(answer); i += 3 {
 		key, _ := answer[i].(string)
 		value, _ := answer[i+2].(string)
-		version, data, ok := strings.Cut(value, " ")
-		n, err := strconv.ParseInt(version, 10, 64)
-		if !ok || err != nil {
-			continue // not ours
+		if r, ok := record(key, value, instant(answer[i+1])); ok {
+			list = append(list, r)
 		}
-		list = append(list, Record{Key: key, Version: n, At: instant(answer[i+1]), Data: []byte(data)})
 	}
 	return list
+}
+
+// record reads a value; ok is false if it is not ours.
+func record(key, value string, at time.Time) (r Record, ok bool) {
+	version, data, ok := strings.Cut(value, " ")
+	n, err := strconv.ParseInt(version, 10, 64)
+	return Record{Key: key, Version: n, At: at, Data: []byte(data)}, ok && err == nil
 }
 
 // instant reads milliseconds.
