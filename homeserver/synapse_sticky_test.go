@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 )
 
@@ -73,22 +74,47 @@ func testSynapseSticky(t *testing.T, hs *devstack.Homeserver) {
 }
 
 // testSynapseStickyLimited: a sticky event that is not among the last ones of the
-// timeline comes in the section for sticky events.
+// timeline comes in the section for sticky events; and who was away for all that
+// learns how things stand, and of every sticky event.
 func testSynapseStickyLimited(t *testing.T, hs *devstack.Homeserver) {
 	alice, bob := register(t, hs, "much-alice"), register(t, hs, "much-bob")
 	room := publicRoom(t, alice, bob)
+	before := oneAnswer(t, bob, "", nil)
 	first := send(t, alice, room, sticky("m1", true))
 	for i := range 105 { // more than one answer has
 		send(t, alice, room, membership(alice, i))
 	}
-	w := startSync(t, bob)
-	if part, e := awaitEvent(t, w, room, first); part != "sticky" || e.Sticky != time.Hour {
-		t.Errorf("it came in %s as %+v", part, e)
+	gone := leave(membership(alice, 0))
+	last := send(t, alice, room, gone)
+
+	anew := oneAnswer(t, bob, "", nil)
+	if list, e := where(anew, room, first); len(list) != 1 || list[0] != "sticky" || e.Sticky != time.Hour {
+		t.Errorf("it came in %v as %+v", list, e)
 	}
-	last := membership(alice, 104)
-	if got := events(w.all(), room, last.Type); len(got) != 1 {
-		t.Errorf("the first answer has %d memberships", len(got))
+	if got := events(anew, room, gone.Type); len(got) != 1 || got[0].ID != last {
+		t.Errorf("the first answer has %s", short(got))
 	}
+	on := oneAnswer(t, bob, before[len(before)-1].batch.Position, map[matrixrtc.RoomID][]matrixrtc.UserID{room: nil})
+	// It may come twice, in the gap that is read again and in the section.
+	if list, e := where(on, room, first); len(list) == 0 || e.Sticky != time.Hour {
+		t.Errorf("to who was away it came in %v as %+v", list, e)
+	}
+	if got := events(on, room, gone.Type); len(got) == 0 || got[len(got)-1].ID != last {
+		t.Errorf("who was away is told %s", short(got))
+	}
+}
+
+// oneAnswer is what Sync tells of the first answer to it.
+func oneAnswer(t *testing.T, c *homeserver.Client, from string, have map[matrixrtc.RoomID][]matrixrtc.UserID) (seen []element) {
+	t.Helper()
+	for b, err := range c.Sync(t.Context(), from, have) {
+		seen = append(seen, element{b, err})
+		if err == nil && b.Room == "" {
+			return seen
+		}
+	}
+	t.Fatalf("Sync ended:%s", describe(seen))
+	return nil
 }
 
 // testSynapseStickyDelayed: the leave of a sticky membership is held back and is
@@ -190,6 +216,9 @@ func testSynapseHistory(t *testing.T, hs *devstack.Homeserver) {
 	var ids []matrixrtc.EventID
 	for i := range 5 {
 		ids = append(ids, send(t, alice, room, membership(alice, i)))
+	}
+	if id := send(t, alice, room, membership(alice, 4)); id != ids[4] {
+		t.Errorf("what stands already was stored again (docs/protocol.md R-SEND-1): %s after %s", id, ids[4])
 	}
 	ids = append(ids, send(t, alice, room, sticky("m1", true)))
 	var got []matrixrtc.EventID
