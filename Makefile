@@ -20,7 +20,7 @@ LINT = $(GO) tool -modfile=tools/go.mod staticcheck
 TESTFLAGS ?=
 FUZZTIME ?= 30s
 
-.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench bench-peers fuzz check
+.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench bench-peers fuzz chaos check
 
 demo:
 	@echo "Building matrixrtc; the first time this takes a few minutes, afterwards seconds."
@@ -67,3 +67,8 @@ fuzz:
 	  for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
 	    echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$(dirname $$f); \
 	  done; done
+
+# Every fault, on every homeserver, in every dialect; prints a table. ARGS may
+# be -chaos.run 'dendrite/call' or -chaos.cycles 1000.
+chaos:
+	$(GO) test -count=1 -timeout 3h -v ./e2e/chaos -chaos.all $(ARGS)

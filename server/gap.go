@@ -3,15 +3,12 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
@@ -57,27 +54,12 @@ func (s *Server) startGapFill(ctx context.Context, base string) (_ *gap, err err
 		Mode: gapfill.Mode(conf.Mode), Transports: []json.RawMessage{transports},
 	}, &gapfill.Options{
 		Logger: log, MaxDelay: conf.MaxDelay, MaxScheduled: conf.MaxScheduled, RequireAuth: conf.RequireAuth,
-		TrustedProxies: s.cfg.TrustedProxies, Transport: s.upstreamTransport(),
+		TrustedProxies: s.cfg.TrustedProxies, InsecureSkipVerify: s.cfg.InsecureSkipVerify,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.store.Close())
 	}
 	return g, nil
-}
-
-// upstreamTransport is nil, for gap-fill's own, unless certificates are not to be
-// checked.
-func (s *Server) upstreamTransport() http.RoundTripper {
-	if !s.cfg.InsecureSkipVerify {
-		return nil
-	}
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 64,
-		ResponseHeaderTimeout: 10 * time.Minute,
-		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
-	}
 }
 
 // key is the key for access tokens. What is in memory needs none that lasts.
