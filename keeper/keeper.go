@@ -27,6 +27,7 @@ type Keeper struct {
 	created time.Time             // created_ts of the running membership, by the server's clock; zero: none
 	born    time.Time             // the same moment in own time, if clocks agree
 	based   time.Duration         // leaps then
+	learned bool                  // the room has told that moment
 	made    time.Time             // when it was stated
 	known   time.Time             // when its answer was here: it was not made later
 	ids     int

@@ -148,6 +148,7 @@ func TestKeeper(t *testing.T) {
 			{0, keeper.Join{}, "joining, send 1 expires 1h0m0s"},
 			{sec, keeper.Sent{1, "$1"}, "joined, wake 30m0s"},
 			{sec, keeper.Join{}, ""},
+			{sec, seen("$1", 0, h), ""},
 			{30 * min, keeper.Tick{}, "send 2 created 0s expires 1h30m0s, wake 45m0s"},
 			{30*min + sec, keeper.Sent{2, "$2"}, "refreshed, wake 1h0m0s"},
 			{h, keeper.Tick{}, "send 3 created 0s expires 2h0m0s, wake 1h15m0s"},

@@ -150,7 +150,7 @@ func (k *Keeper) learn(o Observed, t time.Time) {
 		return
 	}
 	if !k.created.IsZero() && !m.Created.IsZero() {
-		k.created = m.Created
+		k.created, k.learned = m.Created, true
 		if k.born = t.Add(m.Created.Sub(k.wall(t))); k.born.After(k.known) {
 			k.born = k.known // our clock is behind, or the server's ahead
 		}

@@ -49,9 +49,14 @@ func (k *Keeper) send(t time.Time) {
 			lasts = k.cfg.Lifetime
 		}
 	}
-	if !k.sticky && k.sw.id == "" && k.leaps-k.based > lasts/8 {
+	switch {
+	case k.sticky || k.created.IsZero():
+	case k.sw.id == "" && k.leaps-k.based > lasts/8:
 		// Did the machine sleep, or was its clock set? As "expires" counts from
 		// created_ts it would grow by what may never have passed.
+		k.created = time.Time{}
+	case !k.learned && t.Sub(k.made) > time.Minute:
+		// It would be by our clock, and others may see it in the future.
 		k.created = time.Time{}
 	}
 	m := k.statement(t, lasts)
@@ -120,7 +125,7 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 	if f.fresh || !k.created.IsZero() {
 		if f.fresh {
 			k.made, k.born, k.known, k.first = f.at, f.at, t, m.Lifetime
-			k.based = f.leaps
+			k.based, k.learned = f.leaps, false
 		}
 		k.created = m.Created
 	}

@@ -151,6 +151,7 @@ func (w *world) changed(changes []matrixrtc.Change) {
 			w.say("others: joined%s", whose(ch.Member))
 		case matrixrtc.MemberLeft:
 			w.say("others: left%s (%s)", whose(ch.Member), ch.Cause)
+			w.leftAt = w.now
 			if !w.leaving && w.state != keeper.Left && ch.Cause != matrixrtc.CauseReplaced {
 				w.flaps++
 			}

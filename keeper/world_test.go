@@ -57,6 +57,7 @@ type world struct {
 	forgot, foreign bool      // the server lost a delayed event; the key was another client's
 	bereft          bool      // it did, and the Keeper could not make up for it yet
 	mistaken        bool      // the Keeper may think that the server has no delayed events
+	leftAt          time.Time // when others have seen us leave last
 	flaps           int       // how often others have seen us leave though we did not want to
 	excused         time.Time // until then the server may have dropped it because of others
 	kicked, leaving bool
