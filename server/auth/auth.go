@@ -24,7 +24,7 @@ type Service struct {
 	policy     Policy
 	lenient    bool
 	signer     *signer
-	making     *roomMaker
+	making     flights[struct{}] // of rooms
 	verify     time.Duration
 	fullAccess map[string]bool
 	limiter    *limiter[netip.Addr]
@@ -64,7 +64,7 @@ func New(cfg Config, opts *Options) (*Service, error) {
 	net := newServers(cfg.Overrides, ownServers(cfg), o)
 	s := &Service{
 		cfg: cfg, log: o.Logger, policy: o.Policy, lenient: o.Lenient, verify: o.VerifyTimeout,
-		signer: newSigner(cfg.Key, cfg.Secret, o.TokenLifetime, o.Policy.FixedMetadata), making: newRoomMaker(cfg.Rooms),
+		signer:     newSigner(cfg.Key, cfg.Secret, o.TokenLifetime, o.Policy.FixedMetadata),
 		fullAccess: make(map[string]bool), trusted: o.TrustedProxies,
 		openid: newOpenID(net, o.TokenWindow), apis: newClientAPIs(cfg.ClientAPIs, net),
 		reports: newReports(), registry: o.Metrics,

@@ -23,6 +23,8 @@ type clientAPIs struct {
 	free      *http.Client // for what the operator named
 	guarded   *http.Client
 
+	finding flights[string]
+
 	mu    sync.Mutex
 	cache *lru[string, place]
 }
@@ -63,14 +65,16 @@ func (c *clientAPIs) base(ctx context.Context, server string) (string, error) {
 	if ok && now.Before(p.until) {
 		return p.base, nil
 	}
-	base, err := c.discover(ctx, server)
-	if err != nil {
-		return "", fmt.Errorf("finding the client-server API of %s: %w", shorten(server), err)
-	}
-	c.mu.Lock()
-	c.cache.put(server, place{base, now.Add(keepClientAPI)})
-	c.mu.Unlock()
-	return base, nil
+	return c.finding.do(ctx, server, func(ctx context.Context) (string, error) {
+		base, err := c.discover(ctx, server)
+		if err != nil {
+			return "", fmt.Errorf("finding the client-server API of %s: %w", shorten(server), err)
+		}
+		c.mu.Lock()
+		c.cache.put(server, place{base, now.Add(keepClientAPI)})
+		c.mu.Unlock()
+		return base, nil
+	})
 }
 
 func (c *clientAPIs) discover(ctx context.Context, server string) (string, error) {

@@ -90,9 +90,10 @@ type homeserver struct {
 	conns    atomic.Int64
 	requests atomic.Int64
 
-	mu   sync.Mutex
-	host string // of the last request
-	sni  string
+	mu    sync.Mutex
+	host  string // of the last request
+	sni   string
+	again bool // its TLS session was resumed
 }
 
 // newHomeserver starts one; without certificate names it speaks plain HTTP.
@@ -121,7 +122,7 @@ func (h *homeserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.host = r.Host
 	if r.TLS != nil {
-		h.sni = r.TLS.ServerName
+		h.sni, h.again = r.TLS.ServerName, r.TLS.DidResume
 	}
 	h.mu.Unlock()
 	user, ok := strings.CutPrefix(r.URL.Query().Get("access_token"), "tok-")
@@ -133,6 +134,12 @@ func (h *homeserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		user += ":" + h.name
 	}
 	_ = json.NewEncoder(w).Encode(map[string]string{"sub": "@" + user})
+}
+
+func (h *homeserver) wasResumed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.again
 }
 
 func (h *homeserver) seen() (host, sni string) {

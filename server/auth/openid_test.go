@@ -4,11 +4,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 func newHomeserverTLS(c *ca, names ...string) *tls.Config {
@@ -241,4 +244,56 @@ func FuzzParseServerName(f *testing.F) {
 			t.Errorf("%q: %+v", s, n)
 		}
 	})
+}
+
+// A second connection to a homeserver resumes the TLS session of the first.
+func TestTLSIsResumed(t *testing.T) {
+	t.Parallel()
+	ca, n := newCA(t), newInternet()
+	hs := newHomeserver(t, "one.example", ca, "one.example")
+	n.ips["one.example"], n.ports["9.9.9.1:8448"] = "9.9.9.1", hs.addr()
+	opts := n.options(ca)
+	opts.setDefaults()
+	o := newOpenID(newServers(nil, nil, *opts), 0)
+	defer o.servers.close()
+	for i := range 3 {
+		if _, err := o.verify(t.Context(), "one.example", "tok-ann"); err != nil {
+			t.Fatal(err)
+		}
+		if resumed := hs.wasResumed(); resumed != (i > 0) {
+			t.Errorf("connection %d: resumed %v", i, resumed)
+		}
+		o.servers.rest.getter.close()
+		o.servers.rest.getter.closed = false
+	}
+}
+
+// Many who come at once look a server's name up once.
+func TestResolvedOnce(t *testing.T) {
+	t.Parallel()
+	n := newInternet()
+	n.ips["one.example"] = "9.9.9.1"
+	r := newResolver(n, http.DefaultTransport.(*http.Transport).Clone())
+	hold := make(chan struct{})
+	r.wellKnown.Transport = roundTripper(func(*http.Request) (*http.Response, error) { <-hold; return nil, net.ErrClosed })
+	name, err := parseServerName("one.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg, begun sync.WaitGroup
+	for range 30 {
+		begun.Add(1)
+		wg.Go(func() {
+			begun.Done()
+			if _, err := r.resolve(t.Context(), name, time.Unix(0, 0)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	begun.Wait()
+	close(hold)
+	wg.Wait()
+	if n.looks != 2 {
+		t.Errorf("%d look-ups, want 2", n.looks)
+	}
 }

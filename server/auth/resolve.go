@@ -55,6 +55,8 @@ type resolver struct {
 	dns       DNS
 	wellKnown *http.Client
 
+	finding flights[target]
+
 	mu    sync.Mutex
 	cache *lru[string, resolved]
 }
@@ -92,14 +94,16 @@ func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (ta
 	if ok && now.Before(got.until) {
 		return got.target, nil
 	}
-	t, keep, err := r.find(ctx, n)
-	if err != nil {
-		return target{}, err
-	}
-	r.mu.Lock()
-	r.cache.put(n.name, resolved{t, now.Add(keep)})
-	r.mu.Unlock()
-	return t, nil
+	return r.finding.do(ctx, n.name, func(ctx context.Context) (target, error) {
+		t, keep, err := r.find(ctx, n)
+		if err != nil {
+			return target{}, err
+		}
+		r.mu.Lock()
+		r.cache.put(n.name, resolved{t, now.Add(keep)})
+		r.mu.Unlock()
+		return t, nil
+	})
 }
 
 // forget drops what is remembered about a name: nobody answered there.

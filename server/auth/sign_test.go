@@ -84,46 +84,67 @@ func (r *slowRooms) CreateRoom(ctx context.Context, name string) error {
 	return err
 }
 
-// Many who want one room at once have it made once, and the next one again.
-func TestRoomMadeOnce(t *testing.T) {
+// Many who want one thing at once have it done once, and the next one again; who
+// does it for all and gives up is followed by another.
+func TestFlights(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &slowRooms{}
-		m := newRoomMaker(r)
+		var f flights[int]
+		get := func(ctx context.Context, name string) (int, error) {
+			return f.do(ctx, name, func(ctx context.Context) (int, error) { return len(name), r.CreateRoom(ctx, name) })
+		}
 		first, give := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := get(first, "room0"); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
 		for i := range 20 {
 			wg.Go(func() {
-				ctx := t.Context()
-				if i == 0 {
-					ctx = first
-				}
-				if err := m.make(ctx, fmt.Sprint("room", i%2)); err != nil && i != 0 {
-					t.Error(err)
+				if n, err := get(t.Context(), fmt.Sprint("room", i%2)); err != nil || n != 5 {
+					t.Error(n, err)
 				}
 			})
 		}
 		time.Sleep(time.Millisecond)
-		give() // whoever began may go
+		give()
 		wg.Wait()
-		if len(r.made) != 2 {
+		if len(r.made) != 3 || len(f.under) != 0 {
 			t.Errorf("made %q", r.made)
 		}
-		if err := m.make(t.Context(), "room0"); err != nil || len(r.made) != 3 || len(m.under) != 0 {
+		if _, err := get(t.Context(), "room0"); err != nil || len(r.made) != 4 {
 			t.Errorf("%v, made %q", err, r.made)
 		}
 		r.err = errors.New("full")
 		wg.Go(func() {
-			if err := m.make(t.Context(), "x"); !errors.Is(err, r.err) {
+			if _, err := get(t.Context(), "x"); !errors.Is(err, r.err) {
 				t.Error(err)
 			}
 		})
-		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		wg.Go(func() { // an error that is not of the one who waits is for all
+			if _, err := get(t.Context(), "x"); !errors.Is(err, r.err) {
+				t.Error(err)
+			}
+		})
 		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if err := m.make(impatient, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := get(impatient, "x"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		wg.Wait()
+		if len(r.made) != 5 {
+			t.Errorf("made %q", r.made)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = f.do(t.Context(), "p", func(context.Context) (int, error) { panic("x") })
+		}()
+		if len(f.under) != 0 {
+			t.Error("a panic holds up everybody")
+		}
 	})
 }

@@ -23,6 +23,7 @@ const (
 // keyring knows the keys of homeservers.
 type keyring struct {
 	servers *servers
+	asking  flights[ring]
 
 	mu    sync.Mutex
 	cache *lru[string, ring]
@@ -51,17 +52,22 @@ func (k *keyring) key(ctx context.Context, server, id string) (ed25519.PublicKey
 	if ok && now.Sub(r.asked) < refetchKeys {
 		return nil, fmt.Errorf("%s has no such signing key, or cannot be asked for it", shorten(server))
 	}
-	keys, err := k.fetch(ctx, server, now)
-	r = ring{asked: now}
-	if err == nil {
-		r.keys, r.until = keys.Valid, keys.Until
-		if limit := now.Add(keepKeys); r.until.After(limit) {
-			r.until = limit
+	r, err := k.asking.do(ctx, server, func(ctx context.Context) (ring, error) {
+		keys, err := k.fetch(ctx, server, now)
+		r := ring{asked: now}
+		if err == nil {
+			r.keys, r.until = keys.Valid, keys.Until
+			if limit := now.Add(keepKeys); r.until.After(limit) {
+				r.until = limit
+			}
 		}
-	}
-	k.mu.Lock()
-	k.cache.put(server, r)
-	k.mu.Unlock()
+		if ctx.Err() == nil { // else it says nothing about the server
+			k.mu.Lock()
+			k.cache.put(server, r)
+			k.mu.Unlock()
+		}
+		return r, err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -295,9 +295,18 @@ func (s *Service) checkMembership(ctx context.Context, g *grantee) *failure {
 	return s.member(joined, err)
 }
 
-// makeRoom makes the room on the SFU, or finds it there.
+// roomTimeout bounds the creation of a room.
+const roomTimeout = 5 * time.Second
+
+// makeRoom makes the room on the SFU, or finds it there. A meeting begins with
+// many who want it at once.
 func (s *Service) makeRoom(ctx context.Context, alias string) *failure {
-	if err := s.making.make(ctx, alias); err != nil {
+	_, err := s.making.do(ctx, alias, func(ctx context.Context) (struct{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+		defer cancel()
+		return struct{}{}, s.cfg.Rooms.CreateRoom(ctx, alias)
+	})
+	if err != nil {
 		s.metrics.rooms.WithLabelValues("failed").Inc()
 		return &failure{http.StatusInternalServerError, authapi.CodeUnknown, "the call could not be opened on the SFU", err, 0}
 	}
