@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,9 +100,20 @@ func (r *run) play() {
 		r.checkTimeline()
 		r.checkCovered()
 	}
-	for _, v := range r.verdicts {
-		if !v.ok {
+	failed := map[string]bool{}
+	for i, v := range r.verdicts {
+		switch expected := slices.Contains(r.scenario.wrong, v.invariant); {
+		case !v.ok && expected:
+			failed[v.invariant] = true
+			r.verdicts[i].ok = true
+		case !v.ok:
 			r.t.Errorf("%s: %s", v.invariant, v.text)
+		}
+	}
+	for _, name := range r.scenario.wrong {
+		if !failed[name] {
+			r.judge(name, errors.New("it holds, where it cannot"), "")
+			r.t.Errorf("%s holds, where it cannot", name)
 		}
 	}
 }

@@ -116,6 +116,14 @@ func quietScenarios() []scenario {
 			steps: steps(begin(), cutMedia("bob"), pass(10*time.Second), mediaBack("bob"), hearAgain(time.Minute, "bob"), calmEnds(),
 				heardBy("carol"), finish(names...)),
 		},
+		{
+			name: "control", telling: dendrite, dialect: call,
+			says: "What cannot be absorbed is taken for what must be: a verdict that cannot fail says nothing. A participant is cut off " +
+				"for two delays, another one from the SFU, and a third one dies when nobody may leave any more.",
+			wrong: []string{"stable", "media continuous", "switch fires", "no ghost"},
+			steps: steps(begin(), cut("bob"), cutMedia("carol"), pass(2*shortDelay), joinUp("bob"), mediaBack("carol"), back("bob"), calmEnds(),
+				hearAgain(time.Minute, "carol"), heardAll(), forbid(), kills("alice"), gone("alice")),
+		},
 	}
 }
 

@@ -133,7 +133,7 @@ func (r *run) checkCalm() error {
 }
 
 // checkGone: a member that was killed or cut off is gone for all others in time.
-func (r *run) checkGone(name string) error {
+func (r *run) checkGone(name string) {
 	died := r.actors[name].died()
 	bound := r.scenario.delay() + promptly
 	present := func(w *witness) bool {
@@ -153,7 +153,6 @@ func (r *run) checkGone(name string) error {
 		err = fmt.Errorf("%v after it died, %s is still seen by %s", bound, name, strings.Join(late, ", "))
 	}
 	r.judge("switch fires", err, "%s was gone for all others after %.1f s", name, time.Since(died).Seconds())
-	return err
 }
 
 // hearing is that somebody hears alice, since then.
