@@ -9,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
+	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
 // Secret is text that must never be printed: it formats as "[redacted]".
@@ -58,6 +59,7 @@ type Config struct {
 	TokenLifetime time.Duration `yaml:"token_lifetime"`
 
 	GapFill GapFill `yaml:"gapfill"`
+	Clean   Clean   `yaml:"clean"`
 
 	SFU   SFU   `yaml:"sfu"`
 	Media Media `yaml:"media"`
@@ -171,6 +173,11 @@ func (c *Config) texts() map[string]*string {
 		"gapfill.as_token_file":       &c.GapFill.ASTokenFile,
 	}
 }
+
+// Clean says whether members that are dead in truth are ended. Whoever runs the
+// site makes a clean.Cleaner of it and of Source: the account that acts is not the
+// site's.
+type Clean clean.Config
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {

@@ -54,7 +54,7 @@ func TestExampleConfigIsComplete(t *testing.T) {
 	}
 	for _, block := range []struct{ typ, prefix string }{
 		{"Config", ""}, {"Admin", "admin."}, {"Homeserver", "homeserver."}, {"RateLimit", "rate_limit."},
-		{"SFU", "sfu."}, {"Media", "media."}, {"GapFill", "gapfill."},
+		{"SFU", "sfu."}, {"Media", "media."}, {"GapFill", "gapfill."}, {"Clean", "clean."},
 	} {
 		for _, key := range knownKeys(block.typ) {
 			if cfg.origin[block.prefix+key] == "" && !strings.Contains(text, key) {

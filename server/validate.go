@@ -16,6 +16,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
+	"github.com/matrixrtc-go/matrixrtc/server/clean"
 )
 
 // problems is everything that is wrong with the values of c.
@@ -24,6 +25,7 @@ func (c *Config) problems() []Problem {
 	v.listeners()
 	v.homeservers()
 	v.gapFill()
+	v.clean()
 	v.sfu()
 	v.livekit()
 	if c.TokenLifetime != 0 && (c.TokenLifetime < time.Minute || c.TokenLifetime > time.Hour) {
@@ -37,6 +39,16 @@ func (c *Config) problems() []Problem {
 		v.add("log_level", "want debug, info, warn or error")
 	}
 	return v.list
+}
+
+// clean holds the cleaner's settings against what it says of them, which names
+// the setting first.
+func (v *validator) clean() {
+	cfg := clean.Config(v.c.Clean)
+	if err := cfg.Check(); err != nil {
+		key, text, _ := strings.Cut(err.Error(), ": ")
+		v.add("clean."+key, text)
+	}
 }
 
 type validator struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/server"
@@ -85,14 +86,12 @@ func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *
 		<-served
 		return err
 	}
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		c.watch(ctx, a, board, site.Source())
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { c.watch(ctx, a, board, site.Source()) })
+	beside.Go(func() { a.clean(ctx, cfg, site.Source()) })
 	err := <-served
 	stop()
-	<-watching
+	beside.Wait()
 	return err
 }
 
