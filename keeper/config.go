@@ -57,6 +57,9 @@ const (
 	// stubborn is how often a homeserver that has restarted a switch has to say that
 	// it cannot hold anything back to be believed.
 	stubborn = 30
+	// waste is how many switches in a row may go off without having been restarted
+	// once.
+	waste = 3
 	// patience is how many tries of the switch in vain a join waits for.
 	patience = 2
 )

@@ -132,6 +132,9 @@ func (k *Keeper) accept(f *request, event matrixrtc.EventID, t time.Time) {
 	if s := &k.sw; s.id != "" && s.flight == nil && !s.held {
 		s.next = t // older servers cancel a user's delayed event when its key is written
 	}
+	if s := &k.sw; s.id == "" && s.retire && s.held {
+		k.retire() // it would go off on top of this, and there will be no other one soon
+	}
 	switch k.state {
 	case Joining:
 		k.to(Joined, t, nil)

@@ -17,6 +17,10 @@ type deadman struct {
 	last        error
 	held        bool // the server has asked us to wait until next
 	off         bool // the server cannot do it, as of heard
+	// kept: the one of id was restarted; wasted: how many in a row were not, and
+	// went off all the same.
+	kept   bool
+	wasted int
 	// proven: this server has restarted one; doubted: not the last time it was
 	// asked to. What stands before a server that is down says such things, too.
 	proven, doubted bool
@@ -109,8 +113,8 @@ func (k *Keeper) covered(t time.Time) bool {
 		// It cannot be asked after. A join does not wait for that: a new one may
 		// be had.
 		if s.id != "" && !k.stands() {
-			k.drop()
 			s.fails, s.held, s.next = 0, false, t
+			k.drop(t)
 		}
 		return s.id == "" && s.fails > 0
 	case s.heard.Before(k.asking()), s.id == "" && s.fails == 0 && !s.off:
@@ -125,7 +129,9 @@ func (k *Keeper) covered(t time.Time) bool {
 		return false // until the next try, which is due by itself
 	}
 	if s.id != "" && !k.stands() {
-		k.drop()
+		s.fails, s.next = patience-1, t // a new one may be had
+		k.drop(t)
+		return false
 	}
 	// What stands with a switch behind it must not come to outlive it.
 	return s.id == ""
@@ -142,9 +148,24 @@ func (k *Keeper) asking() time.Time {
 
 // drop gives up a switch that may have gone off, or may yet. It is retired when
 // there is another one: what stands must not be left with none.
-func (k *Keeper) drop() {
+func (k *Keeper) drop(t time.Time) {
 	s := &k.sw
-	s.id, s.retire, s.leak = "", true, later(s.leak, s.fires)
+	s.retire, s.leak = true, later(s.leak, s.fires)
+	k.lapse(t)
+}
+
+// lapse notes that there is no switch any more. Where one after the other can be
+// armed and not restarted others would see us come and go: then there is none for
+// a while.
+func (k *Keeper) lapse(t time.Time) {
+	s := &k.sw
+	if s.id = ""; s.kept {
+		s.wasted = 0
+		return
+	}
+	if s.wasted++; s.wasted >= waste {
+		s.fails, s.held, s.next = patience, true, t.Add(k.cfg.Unswitched/2)
+	}
 }
 
 // take takes the answer to an operation.
@@ -167,10 +188,9 @@ func (k *Keeper) armed(in Armed, t time.Time) {
 		k.cancel(in.Delay)
 		return
 	}
-	s.proven, s.doubted = s.proven && !s.doubted, false
+	s.kept, s.proven, s.doubted = false, s.proven && !s.doubted, false
 	if s.id = in.Delay; s.retire || k.state == Joining {
-		s.retire = false
-		k.out = append(k.out, Retire{Event: k.leaveEvent(""), Keep: s.id, Timeout: s.timeout()})
+		k.retire()
 	}
 	k.renewed(o, t)
 }
@@ -195,7 +215,7 @@ func (k *Keeper) done(in Done, t time.Time) {
 		k.left(t)
 		return
 	}
-	s.proven, s.doubted = true, false
+	s.kept, s.wasted, s.proven, s.doubted = true, 0, true, false
 	k.renewed(o, t)
 	if s.stake == s.id && k.stands() && !o.at.Before(k.taken) {
 		s.outlives = true
@@ -276,16 +296,24 @@ func (k *Keeper) switchGone(o *op, t time.Time) {
 	if s.stake == s.id {
 		s.outlives = false
 	}
-	s.id, s.fails, s.last, s.held, s.next = "", 0, nil, false, t
+	s.fails, s.last, s.held, s.next = 0, nil, false, t
 	if t.Before(s.safe) {
+		s.id = ""
 		return // it was not sent, it was cancelled: what we stated stands
 	}
+	k.lapse(t)
 	if k.flight != nil {
 		k.flight.again, k.flight.stale = true, true
 	}
 	if k.stands() {
 		k.lose(t, s.safe, ErrDelayedLeave)
 	}
+}
+
+// retire drops what else may be scheduled.
+func (k *Keeper) retire() {
+	k.sw.retire = false
+	k.out = append(k.out, Retire{Event: k.leaveEvent(""), Keep: k.sw.id, Timeout: k.sw.timeout()})
 }
 
 // cancel drops a delayed event.

@@ -17,17 +17,17 @@ func ways() map[keeper.State][]at {
 	}
 	risky := append(joined[:5:5], at{7 * sec, keeper.Tick{}, ""}, at{12 * sec, keeper.Failed{ID: 4, Err: errNet}, ""})
 	lost := append(risky[:7:7], at{14 * sec, keeper.Tick{}, ""}, at{19 * sec, keeper.Failed{ID: 5, Err: errNet}, ""},
-		at{20 * sec, keeper.Tick{}, ""}, at{20 * sec, keeper.Failed{ID: 6, Err: errNet}, ""})
+		at{20 * sec, keeper.Tick{}, ""}, at{20 * sec, keeper.Failed{ID: 6, Err: errNet}, ""}, at{20 * sec, keeper.Failed{ID: 7, Err: errNet}, ""})
 	return map[keeper.State][]at{
 		keeper.Idle:    nil,
 		keeper.Joining: joined[:2],
 		keeper.Joined:  joined,
 		keeper.AtRisk:  risky,
-		// Lost sends its new membership without a switch, as the seventh request, and
+		// Lost sends its new membership without a switch, as the eighth request, and
 		// Rejoined tries in vain to get one.
 		keeper.Lost: lost,
-		keeper.Rejoined: append(lost[:11:11], at{20 * sec, keeper.Sent{7, "$7"}, ""}, at{20 * sec, keeper.Failed{ID: 8, Err: errNet}, ""},
-			at{20 * sec, known("$7", 20*sec, h+ms, false), ""}),
+		keeper.Rejoined: append(lost[:12:12], at{20 * sec, keeper.Sent{8, "$8"}, ""}, at{20 * sec, keeper.Failed{ID: 9, Err: errNet}, ""},
+			at{20 * sec, known("$8", 20*sec, h+ms, false), ""}),
 		keeper.Left: {{0, keeper.Leave{}, ""}},
 	}
 }
@@ -48,11 +48,11 @@ func TestTransitions(t *testing.T) {
 		{"update", keeper.Update{ann("video")}, 0, nil},
 		{"leave", keeper.Leave{}, 0, map[keeper.State]string{keeper.Idle: "left"}},
 		{"the statement is sent", keeper.Sent{2, "$2"}, 0, map[keeper.State]string{keeper.Joining: "joined"}},
-		{"the new statement is sent", keeper.Sent{7, "$7"}, 0, map[keeper.State]string{keeper.Lost: "rejoined"}},
+		{"the new statement is sent", keeper.Sent{8, "$8"}, 0, map[keeper.State]string{keeper.Lost: "rejoined"}},
 		{"the statement fails", keeper.Failed{ID: 2, Err: errNet}, 0, nil},
 		{"the statement is refused", deny(2), 0, map[keeper.State]string{keeper.Joining: "left (level 50 needed)"}},
-		{"the new statement is refused", deny(7), 0, map[keeper.State]string{keeper.Lost: "left (level 50 needed)"}},
-		{"an armed switch", keeper.Armed{8, "e"}, 0, nil},
+		{"the new statement is refused", deny(8), 0, map[keeper.State]string{keeper.Lost: "left (level 50 needed)"}},
+		{"an armed switch", keeper.Armed{10, "e"}, 0, nil},
 		{"a restart", keeper.Done{4}, 0, nil},
 		{"a switch that is gone", lapse(4), 0, nil},
 		{"contact", keeper.Reachable{}, 0, nil},
