@@ -95,6 +95,7 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite()
+	late := func() int { return s.over(leave.Late) }
 	var wires []*wire
 	var replicas []*leaves
 	for range 2 {
@@ -111,7 +112,7 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	handOver := func(i int) {
 		s.sit(who(i), "A")
 		for { // a client that is told to try again does so
-			if err := replicas[i%2].delegate(t.Context(), leaveOf(who(i), fmt.Sprint("d", i), 4*time.Second)); err == nil {
+			if err := replicas[i%2].delegate(t.Context(), leaveOf(who(i), fmt.Sprint("d", i), 5*time.Second)); err == nil {
 				return
 			} else if !errors.Is(err, jobs.ErrStore) {
 				t.Error(err)
@@ -152,11 +153,12 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			}
 			return true
 		})
-		return connected == n, fmt.Sprint(connected, err)
+		return connected+late() >= n, fmt.Sprint(connected, err)
 	})
-	// Restarts are due all the time. Longer than a fifth of the delay nothing may
-	// be away.
-	for i := range 8 {
+	// Restarts are due all the time. If the store is away for longer than a fifth of
+	// the delay, as on a machine that is very busy, a leave can be late; then the
+	// homeserver sends it.
+	for i := range 16 {
 		switch i % 4 {
 		case 0:
 			wires[0].set(true)
@@ -196,14 +198,17 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			sent += min(s.sent(fmt.Sprint("d", i)), 1)
 		}
 		err := replicas[1].store.All(t.Context(), func(jobs.Record) bool { left++; return true })
-		return err == nil && sent == n && left == 0, fmt.Sprintf("%d sent, %d left, %v", sent, left, err)
+		return err == nil && sent+late() == n && left == 0, fmt.Sprintf("%d sent, %d late, %d left, %v", sent, late(), left, err)
 	})
 	for _, l := range replicas {
 		l.close()
 	}
 	for i := range n {
-		if times := s.sent(fmt.Sprint("d", i)); times != 1 {
+		if times := s.sent(fmt.Sprint("d", i)); times > 1 {
 			t.Errorf("d%d sent %d times", i, times)
 		}
+	}
+	if late() > 0 {
+		t.Logf("%d leaves were late", late())
 	}
 }
