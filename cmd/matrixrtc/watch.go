@@ -94,7 +94,11 @@ func (a *app) lines(asJSON bool) func(report.Change) error {
 		return func(c report.Change) error { return e.Encode(c) }
 	}
 	return func(c report.Change) error {
-		_, err := fmt.Fprintln(a.out, report.Line(c, a.style))
+		line := report.Line(c, a.style)
+		if line == "" {
+			return nil
+		}
+		_, err := fmt.Fprintln(a.out, line)
 		return err
 	}
 }

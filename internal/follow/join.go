@@ -170,6 +170,13 @@ func (j *joined) update(u client.Update) error {
 			return nil
 		}
 		line.Kind, line.State, line.Error = report.KindOwn, string(u.State), text(u.Err)
+		line.At, line.Since, line.Until, line.After = u.At.UnixMilli(), millis(u.Since), millis(u.Until), u.After.Milliseconds()
+		return j.emit(line)
+	case client.Refreshed:
+		if u.Call != j.call {
+			return nil
+		}
+		line.Kind, line.State, line.At, line.Until = report.KindOwn, report.StateRefreshed, u.At.UnixMilli(), millis(u.Until)
 		return j.emit(line)
 	case client.Connection:
 		if u.Call != j.call {
@@ -217,6 +224,14 @@ func (j *joined) received(now time.Time) report.Change {
 	line := report.Notice(j.room.ID(), report.KindReceived, now, nil)
 	line.Slot, line.Tracks = j.slot, j.tracks.read(now)
 	return line
+}
+
+// millis is a time as it stands in a document, zero if there is none.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 func text(err error) string {

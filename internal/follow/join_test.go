@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -127,6 +128,57 @@ func TestJoinLeavesWhenItFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOwn: every step of our own membership has its line, with the times.
+func TestOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := rtctest.NewHomeserver()
+		h.Delays(time.Hour)
+		id := h.CreateRoom(alice)
+		room := open(t, h, id, alice, "A", nil)
+		begin := time.Now()
+		call, err := room.Join(t.Context(), &client.JoinOptions{NoMedia: true, Random: strings.NewReader(strings.Repeat("\x00", 99))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s transcript
+		stop := joining(call, &JoinOptions{Every: 24 * time.Hour}, &s)
+		time.Sleep(31 * time.Minute)
+		h.Cut("A", true)
+		time.Sleep(time.Minute)
+		h.Cut("A", false)
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		moment := func(ms int64) string {
+			if ms == 0 {
+				return "-"
+			}
+			return time.UnixMilli(ms).Sub(begin).Round(time.Second).String()
+		}
+		var got []string
+		for _, c := range s.docs {
+			if c.Kind != report.KindOwn {
+				continue
+			}
+			got = append(got, fmt.Sprintf("%s %s since %s until %s after %ds: %s", moment(c.At), c.State, moment(c.Since), moment(c.Until), c.After/1000, c.Error))
+		}
+		const why = "the homeserver cannot be reached"
+		if d := cmp.Diff([]string{
+			"0s joining since - until - after 0s: ",
+			"0s joined since - until 20s after 0s: ",
+			"30m0s refreshed since - until 30m20s after 0s: ",
+			"31m10s at_risk since 31m0s until 31m20s after 0s: " + why,
+			"31m20s lost since - until - after 0s: " + client.ErrDelayedLeave.Error() + ": " + why,
+			"32m0s rejoined since - until 32m20s after 40s: ",
+			"33m0s left since - until - after 0s: ",
+		}, got); d != "" {
+			t.Errorf("-want +got:\n%s", d)
+		}
+	})
 }
 
 // A homeserver that is down cannot be told that we leave. The join ends all

@@ -44,7 +44,13 @@ type Change struct {
 	// What follows is in lines of `join --json` only.
 
 	// State is our own state ("own") or that of a connection ("connection").
-	State     string          `json:"state,omitempty"`
+	State string `json:"state,omitempty"`
+	// Since is when all was last well ("at_risk"), Until when others cease to count
+	// us if nothing more reaches the homeserver, After for how many milliseconds
+	// they may not have counted us ("rejoined").
+	Since     int64           `json:"since,omitempty"`
+	Until     int64           `json:"until,omitempty"`
+	After     int64           `json:"after_ms,omitempty"`
 	Transport json.RawMessage `json:"transport,omitempty"`
 	// Publish says that the connection is the one we publish on.
 	Publish bool `json:"publish,omitempty"`
@@ -104,7 +110,7 @@ const (
 	KindSuspected = "member_suspected"
 	KindCleared   = "member_cleared"
 
-	// KindOwn: our own membership is in another state.
+	// KindOwn: our own membership is in another state, or was refreshed.
 	KindOwn = "own"
 	// KindConnection: a connection to a transport is in another state.
 	KindConnection = "connection"

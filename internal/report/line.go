@@ -13,12 +13,18 @@ import (
 //
 //	12:00:03 @bob:example.org/B joins m.call#ROOM (call, livekit)
 //
-// The time is the one at which we saw it.
+// The time is the one at which we saw it. What people need not know has no line:
+// that our own membership was refreshed.
 func Line(c Change, s *Style) string {
 	seen := time.UnixMilli(c.Seen)
 	at := seen.In(s.location()).Format(time.TimeOnly)
 	color, text := sentence(c)
-	if c.Kind == KindMemberUpdated {
+	switch {
+	case c.Kind == KindOwn && c.State == StateRefreshed:
+		return ""
+	case c.Kind == KindOwn:
+		color, text = s.own(c, seen)
+	case c.Kind == KindMemberUpdated:
 		text = fmt.Sprintf("%s %s in %s%s", who(c.Member), difference(c.Previous, c.Member), Clean(string(c.Slot)), s.until(c.Member, seen))
 	}
 	if lag := c.Seen - c.At; c.Member != nil && lag > 10_000 && c.Kind == KindMemberJoined {

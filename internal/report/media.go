@@ -3,13 +3,12 @@ package report
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // mediaSentence writes the lines that only join has.
 func mediaSentence(c Change) (color, text string) {
 	switch c.Kind {
-	case KindOwn:
-		return ownSentence(c)
 	case KindConnection:
 		color = ""
 		if c.State == "refused" || c.State == "disconnected" {
@@ -36,7 +35,12 @@ func mediaSentence(c Change) (color, text string) {
 	return "", Clean(c.Kind)
 }
 
-func ownSentence(c Change) (color, text string) {
+// StateRefreshed is the state of a line that says that our membership was stated
+// again.
+const StateRefreshed = "refreshed"
+
+// own says how our own membership stands.
+func (s *Style) own(c Change, seen time.Time) (color, text string) {
 	name := fmt.Sprintf("%s of %s", Clean(string(c.Slot)), Clean(string(c.Room)))
 	switch c.State {
 	case "joining":
@@ -44,11 +48,22 @@ func ownSentence(c Change) (color, text string) {
 	case "joined":
 		return colorGood, "we are in " + name
 	case "at_risk":
-		return colorNote, "we may drop out: our membership cannot be refreshed" + reason(c.Error)
+		text := "we may drop out"
+		if c.Until != 0 {
+			text += " at " + s.clock(time.UnixMilli(c.Until), seen)
+		}
+		if c.Since != 0 {
+			text += ", all was well at " + s.clock(time.UnixMilli(c.Since), seen)
+		}
+		return colorNote, text + reason(c.Error)
 	case "lost":
 		return colorBad, "others no longer count us, joining again" + reason(c.Error)
 	case "rejoined":
-		return colorGood, "others count us again"
+		text := "others count us again"
+		if c.After > 0 {
+			text += " after " + Duration(time.Duration(c.After)*time.Millisecond)
+		}
+		return colorGood, text
 	case "left":
 		return "", "we left " + name + reason(c.Error)
 	}

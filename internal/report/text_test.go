@@ -70,6 +70,13 @@ func TestLine(t *testing.T) {
 			c.Event, c.Sender, c.Counted, c.Problems = "$odd", "@a:x", true, []matrixrtc.Problem{{Field: "x", Problem: "is odd"}}
 		}), "12:00:03 event $odd of @a:x is counted, but not as it should be: x: is odd"},
 		{change(KindOwn, func(c *Change) { c.State = "joined" }), "12:00:03 we are in m.call#ROOM of !r:x"},
+		{change(KindOwn, func(c *Change) {
+			c.State, c.Since, c.Until, c.Error = "at_risk", c.Seen-10_000, c.Seen+10_000, "no route\x1b[2J"
+		}), `12:00:03 we may drop out at 12:00:13, all was well at 11:59:53: no route\u001b[2J`},
+		{change(KindOwn, func(c *Change) { c.State, c.Error = "lost", "no route" }), "12:00:03 others no longer count us, joining again: no route"},
+		{change(KindOwn, func(c *Change) { c.State, c.Until, c.After = "rejoined", c.Seen, 65_000 }), "12:00:03 others count us again after 1 min"},
+		{change(KindOwn, func(c *Change) { c.State, c.Until = StateRefreshed, c.Seen }), ""},
+		{change(KindOwn, func(c *Change) { c.State, c.Error = "left", "kicked" }), "12:00:03 we left m.call#ROOM of !r:x: kicked"},
 		{change(KindConnection, func(c *Change) {
 			c.State, c.Transport, c.Publish, c.Error = "refused", member("", "").Transport, true, "no"
 		}), "12:00:03 refused livekit https://rtc.x/jwt (to publish): no"},
