@@ -47,10 +47,10 @@ type Fix struct {
 func (r *Room) Fix(target int) Fix {
 	var f Fix
 	for _, typ := range MemberTypes() {
-		// As state it may need more than as a message, and it is sent as both.
-		need := max(r.Levels.Need(typ, true), r.Levels.Need(typ, false))
-		if typ == matrixrtc.TypeCallMember {
-			need = r.Levels.Need(typ, true)
+		need := r.Levels.Need(typ, true)
+		if typ != matrixrtc.TypeCallMember && !r.Encrypted {
+			// It is sent as a message, too; in an encrypted room under another type.
+			need = max(need, r.Levels.Need(typ, false))
 		}
 		if need > target {
 			_, stated := r.Levels.Events[typ]

@@ -118,10 +118,10 @@ func (f *File) begin() error {
 	}
 	switch string(magic) {
 	case "OggS":
-		f.kind, f.codec = media.Audio, media.Opus
+		f.holds(media.Audio, media.Opus)
 		f.dec, err = newOggOpus(br)
 	case "DKIF":
-		f.kind, f.codec = media.Video, media.VP8
+		f.holds(media.Video, media.VP8)
 		f.dec, err = newIVF(br)
 	default:
 		return unknownFormat(br)
@@ -157,6 +157,14 @@ func unknownFormat(br *bufio.Reader) error {
 
 // Kind is audio for Opus, video for VP8.
 func (f *File) Kind() media.Kind { return f.kind }
+
+// holds notes what the file holds, in the first round alone: afterwards others
+// may be asking, and it is the same.
+func (f *File) holds(kind media.Kind, codec media.Codec) {
+	if f.dec == nil {
+		f.kind, f.codec = kind, codec
+	}
+}
 
 // Codec is Opus or VP8.
 func (f *File) Codec() media.Codec { return f.codec }
