@@ -61,6 +61,13 @@ func (l *Limiter[K]) Take(key K, now time.Time) (wait time.Duration, ok bool) {
 	return time.Duration((1 - b.tokens) / l.rate.PerSecond * float64(time.Second)), false
 }
 
+// Len is how many keys are remembered.
+func (l *Limiter[K]) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buckets.Len()
+}
+
 // Loopback are the networks of reverse proxies on this machine.
 func Loopback() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/xmatrix"
@@ -27,9 +28,9 @@ type Service struct {
 	making     flights[struct{}] // of rooms
 	verify     time.Duration
 	fullAccess map[string]bool
-	limiter    *limiter[netip.Addr]
-	perUser    *limiter[string]
-	perServer  *limiter[string]
+	limiter    *throttle.Limiter[netip.Addr]
+	perUser    *throttle.Limiter[string]
+	perServer  *throttle.Limiter[string]
 	trusted    []netip.Prefix
 	endpoints  map[string]*endpoint
 	openid     *openID
@@ -96,15 +97,18 @@ func ownServers(cfg Config) []string {
 	return own
 }
 
+// maxClients bounds the memory of each limit.
+const maxClients = 16384
+
 func (s *Service) limits(o Options) {
 	if o.Rate.PerSecond > 0 {
-		s.limiter = newLimiter[netip.Addr](o.Rate, maxClients)
+		s.limiter = throttle.NewLimiter[netip.Addr](throttle.Rate(o.Rate), maxClients)
 	}
 	if q := o.Policy.PerUser; q.PerMinute > 0 {
-		s.perUser = newLimiter[string](q.rate(), maxClients)
+		s.perUser = throttle.NewLimiter[string](q.rate(), maxClients)
 	}
 	if q := o.Policy.PerServer; q.PerMinute > 0 {
-		s.perServer = newLimiter[string](q.rate(), maxClients)
+		s.perServer = throttle.NewLimiter[string](q.rate(), maxClients)
 	}
 }
 
@@ -149,18 +153,24 @@ func (s *Service) start(o Options) {
 	s.seats = startSeats(seats)
 }
 
-// Close makes every further request fail with 503, ends what goes on between
-// requests and idle connections, and returns when that has ended, after 5 s at
-// most. Requests under way go on; their end is the business of the http.Server. It
-// may be called twice.
-func (s *Service) Close() error {
-	if !s.closed.Swap(true) && s.registry != nil {
-		s.registry.Unregister(s.metrics)
-	}
+// Drain ends what goes on between requests, and returns when that has ended, after
+// 5 s at most. Requests are answered as before; what the SFU says and what is
+// handed over is stored, for the next run or another replica to act upon.
+func (s *Service) Drain() {
 	s.seats.close()
 	if s.leaves != nil {
 		s.leaves.close()
 	}
+}
+
+// Close makes every further request fail with 503, does what Drain does, ends idle
+// connections, and returns when all has ended. Requests under way go on; their end
+// is the business of the http.Server. It may be called twice.
+func (s *Service) Close() error {
+	if !s.closed.Swap(true) && s.registry != nil {
+		s.registry.Unregister(s.metrics)
+	}
+	s.Drain()
 	s.openid.servers.close()
 	s.apis.close()
 	return nil
@@ -197,7 +207,7 @@ func (s *Service) cacheSizes() map[string]int {
 		sizes["signing_keys"] = s.keys.size()
 	}
 	if s.limiter != nil {
-		sizes["addresses"] = s.limiter.size()
+		sizes["addresses"] = s.limiter.Len()
 	}
 	return sizes
 }

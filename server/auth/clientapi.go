@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 // keepClientAPI is how long the place of a client-server API is kept.
@@ -26,7 +28,7 @@ type clientAPIs struct {
 	finding flights[string]
 
 	mu    sync.Mutex
-	cache *lru[string, place]
+	cache *throttle.LRU[string, place]
 }
 
 type place struct {
@@ -43,7 +45,7 @@ func newClientAPIs(overrides map[string]string, s *servers) *clientAPIs {
 	return &clientAPIs{
 		overrides: overrides, servers: s,
 		free: newClient(free), guarded: newClient(guarded),
-		cache: newLRU[string, place](maxNames),
+		cache: throttle.NewLRU[string, place](maxNames),
 	}
 }
 
@@ -60,7 +62,7 @@ func (c *clientAPIs) base(ctx context.Context, server string) (string, error) {
 	}
 	now := time.Now()
 	c.mu.Lock()
-	p, ok := c.cache.get(server)
+	p, ok := c.cache.Get(server)
 	c.mu.Unlock()
 	if ok && now.Before(p.until) {
 		return p.base, nil
@@ -71,7 +73,7 @@ func (c *clientAPIs) base(ctx context.Context, server string) (string, error) {
 			return "", fmt.Errorf("finding the client-server API of %s: %w", shorten(server), err)
 		}
 		c.mu.Lock()
-		c.cache.put(server, place{base, now.Add(keepClientAPI)})
+		c.cache.Put(server, place{base, now.Add(keepClientAPI)})
 		c.mu.Unlock()
 		return base, nil
 	})
@@ -130,7 +132,7 @@ func (c *clientAPIs) call(ctx context.Context, server string, q call) (*reply, e
 // forget drops what is remembered about a server: nobody answered there.
 func (c *clientAPIs) forget(server string) {
 	c.mu.Lock()
-	c.cache.remove(server)
+	c.cache.Remove(server)
 	c.mu.Unlock()
 }
 
@@ -177,5 +179,5 @@ func (a *reply) retryAfter(now time.Time) time.Duration {
 func (c *clientAPIs) size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.cache.items)
+	return c.cache.Len()
 }

@@ -14,7 +14,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/xmatrix"
 )
 
 // maxWindow is the longest TokenWindow.
@@ -179,7 +181,7 @@ func (o *Options) setDefaults() {
 		o.Rate.Burst = 100
 	}
 	if o.TrustedProxies == nil {
-		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+		o.TrustedProxies = throttle.Loopback()
 	}
 	if o.DNS == nil {
 		o.DNS = net.DefaultResolver
@@ -248,6 +250,13 @@ func CheckFullAccess(names []string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CheckSigningKey says what is wrong with an AppService.SigningKey, nil if nothing
+// is. It does not repeat it.
+func CheckSigningKey(key Secret) error {
+	_, err := xmatrix.ParseKey([]byte(key))
+	return err
 }
 
 // CheckServerName says what is wrong with a Matrix server name, nil if nothing

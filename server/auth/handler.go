@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 const (
@@ -197,14 +198,14 @@ func (s *Service) allow(r *http.Request, now time.Time) (wait time.Duration, ok 
 	if s.limiter == nil {
 		return 0, true
 	}
-	client, named := clientAddr(r, s.trusted)
+	client, named := throttle.ClientAddr(r, s.trusted)
 	if !named {
 		if s.unnamed.CompareAndSwap(false, true) {
 			s.log.Info("requests come from a trusted proxy without X-Forwarded-For: they are not limited", "proxy", client)
 		}
 		return 0, true
 	}
-	return s.limiter.take(client, now)
+	return s.limiter.Take(client, now)
 }
 
 // failure is an answer other than 200: what the client is told, and the reason

@@ -3,6 +3,8 @@ package auth
 import (
 	"errors"
 	"net/netip"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 // errNotPublic: a homeserver's name leads into a network that the outside must
@@ -45,10 +47,10 @@ type guard struct{ allow []netip.Prefix }
 
 func (g guard) check(a netip.Addr) error {
 	a = a.Unmap()
-	if contains(g.allow, a) {
+	if throttle.Within(g.allow, a) {
 		return nil
 	}
-	if !a.IsValid() || a.Zone() != "" || contains(special, a) {
+	if !a.IsValid() || a.Zone() != "" || throttle.Within(special, a) {
 		return errNotPublic
 	}
 	return nil

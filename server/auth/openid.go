@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 const (
@@ -33,7 +35,7 @@ type openID struct {
 	window  time.Duration
 
 	mu      sync.Mutex
-	vouched *lru[[sha256.Size]byte, vouch]
+	vouched *throttle.LRU[[sha256.Size]byte, vouch]
 	waiting map[string]int // checks under way, by server
 	all     int
 }
@@ -45,7 +47,7 @@ type vouch struct {
 }
 
 func newOpenID(s *servers, window time.Duration) *openID {
-	return &openID{servers: s, window: window, vouched: newLRU[[sha256.Size]byte, vouch](maxVouched), waiting: map[string]int{}}
+	return &openID{servers: s, window: window, vouched: throttle.NewLRU[[sha256.Size]byte, vouch](maxVouched), waiting: map[string]int{}}
 }
 
 // verify is the user a token belongs to, by the word of the homeserver that
@@ -86,7 +88,7 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 	}
 	if o.window > 0 {
 		o.mu.Lock()
-		o.vouched.put(key, vouch{info.Sub, asked.Add(o.window)})
+		o.vouched.Put(key, vouch{info.Sub, asked.Add(o.window)})
 		o.mu.Unlock()
 	}
 	return info.Sub, nil
@@ -95,7 +97,7 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 func (o *openID) known(key [sha256.Size]byte, now time.Time) (user string, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	v, ok := o.vouched.get(key)
+	v, ok := o.vouched.Get(key)
 	return v.user, ok && now.Before(v.until)
 }
 
@@ -103,7 +105,7 @@ func (o *openID) known(key [sha256.Size]byte, now time.Time) (user string, ok bo
 func (o *openID) size() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.vouched.items)
+	return o.vouched.Len()
 }
 
 func (o *openID) enter(server string) bool {

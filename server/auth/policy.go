@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 // Access is what a user may do.
@@ -74,8 +76,8 @@ type Quota struct {
 	Burst int
 }
 
-func (q Quota) rate() Rate {
-	r := Rate{PerSecond: q.PerMinute / 60, Burst: q.Burst}
+func (q Quota) rate() throttle.Rate {
+	r := throttle.Rate{PerSecond: q.PerMinute / 60, Burst: q.Burst}
 	if r.Burst == 0 {
 		r.Burst = max(1, int(q.PerMinute))
 	}

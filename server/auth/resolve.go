@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 // DNS is the part of *net.Resolver that finding a homeserver needs.
@@ -58,7 +60,7 @@ type resolver struct {
 	finding flights[target]
 
 	mu    sync.Mutex
-	cache *lru[string, resolved]
+	cache *throttle.LRU[string, resolved]
 }
 
 type resolved struct {
@@ -69,7 +71,7 @@ type resolved struct {
 func newResolver(dns DNS, transport http.RoundTripper) *resolver {
 	return &resolver{
 		dns:   dns,
-		cache: newLRU[string, resolved](maxNames),
+		cache: throttle.NewLRU[string, resolved](maxNames),
 		wellKnown: &http.Client{
 			Transport: transport,
 			Timeout:   wellKnownTimeout,
@@ -89,7 +91,7 @@ func newResolver(dns DNS, transport http.RoundTripper) *resolver {
 // resolve answers from memory while that is fresh at now.
 func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (target, error) {
 	r.mu.Lock()
-	got, ok := r.cache.get(n.name)
+	got, ok := r.cache.Get(n.name)
 	r.mu.Unlock()
 	if ok && now.Before(got.until) {
 		return got.target, nil
@@ -100,7 +102,7 @@ func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (ta
 			return target{}, err
 		}
 		r.mu.Lock()
-		r.cache.put(n.name, resolved{t, now.Add(keep)})
+		r.cache.Put(n.name, resolved{t, now.Add(keep)})
 		r.mu.Unlock()
 		return t, nil
 	})
@@ -109,7 +111,7 @@ func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (ta
 // forget drops what is remembered about a name: nobody answered there.
 func (r *resolver) forget(n serverName) {
 	r.mu.Lock()
-	r.cache.remove(n.name)
+	r.cache.Remove(n.name)
 	r.mu.Unlock()
 }
 
@@ -222,5 +224,5 @@ func (r *resolver) srv(ctx context.Context, service, host string) []string {
 func (r *resolver) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.cache.items)
+	return r.cache.Len()
 }

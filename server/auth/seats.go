@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 )
 
@@ -63,7 +64,7 @@ type seats struct {
 	done chan struct{} // nil: there is no sweep
 
 	mu     sync.Mutex
-	byName *lru[string, string] // of this replica: participant to seat
+	byName *throttle.LRU[string, string] // of this replica: participant to seat
 }
 
 // seat is one user in one Matrix room.
@@ -88,7 +89,7 @@ func startSeats(s *seats) *seats {
 	if s.interval <= 0 {
 		s.interval, s.quiet = 10*time.Minute, true
 	}
-	s.byName = newLRU[string, string](maxReports)
+	s.byName = throttle.NewLRU[string, string](maxReports)
 	s.ctx, s.end = context.WithCancel(context.Background())
 	if s.enabled() {
 		s.done = make(chan struct{})
@@ -128,7 +129,7 @@ func (s *seats) take(ctx context.Context, room, user string, p sfuPlace) error {
 		return nil
 	}
 	s.mu.Lock()
-	s.byName.put(leaveKey(p.Room, p.Identity), seatKey(room, user))
+	s.byName.Put(leaveKey(p.Room, p.Identity), seatKey(room, user))
 	s.mu.Unlock()
 	full := false
 	err := s.change(ctx, seatKey(room, user), func(st *seat) time.Time {
@@ -210,7 +211,7 @@ func (s *seats) joined(ctx context.Context, room, identity string) {
 		return
 	}
 	s.mu.Lock()
-	key, ok := s.byName.get(leaveKey(room, identity))
+	key, ok := s.byName.Get(leaveKey(room, identity))
 	s.mu.Unlock()
 	if !ok {
 		return // of another replica; the sweep finds it

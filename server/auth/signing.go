@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/xmatrix"
 )
 
@@ -26,7 +27,7 @@ type keyring struct {
 	asking  flights[ring]
 
 	mu    sync.Mutex
-	cache *lru[string, ring]
+	cache *throttle.LRU[string, ring]
 }
 
 type ring struct {
@@ -36,14 +37,14 @@ type ring struct {
 }
 
 func newKeyring(s *servers) *keyring {
-	return &keyring{servers: s, cache: newLRU[string, ring](maxNames)}
+	return &keyring{servers: s, cache: throttle.NewLRU[string, ring](maxNames)}
 }
 
 // key is a key of a server that is valid now.
 func (k *keyring) key(ctx context.Context, server, id string) (ed25519.PublicKey, error) {
 	now := time.Now()
 	k.mu.Lock()
-	r, ok := k.cache.get(server)
+	r, ok := k.cache.Get(server)
 	k.mu.Unlock()
 	fresh := ok && now.Before(r.until)
 	if key, has := r.keys[id]; fresh && has {
@@ -63,7 +64,7 @@ func (k *keyring) key(ctx context.Context, server, id string) (ed25519.PublicKey
 		}
 		if ctx.Err() == nil { // else it says nothing about the server
 			k.mu.Lock()
-			k.cache.put(server, r)
+			k.cache.Put(server, r)
 			k.mu.Unlock()
 		}
 		return r, err
@@ -128,5 +129,5 @@ func (k *keyring) verify(ctx context.Context, header []string, own string, r xma
 func (k *keyring) size() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.cache.items)
+	return k.cache.Len()
 }

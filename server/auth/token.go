@@ -266,13 +266,13 @@ func (s *Service) grant(ctx context.Context, log *slog.Logger, g *grantee) (any,
 func (s *Service) quota(user, server string) *failure {
 	now := time.Now()
 	if s.perUser != nil {
-		if wait, ok := s.perUser.take(user, now); !ok {
+		if wait, ok := s.perUser.Take(user, now); !ok {
 			s.metrics.denials.WithLabelValues("user_quota").Inc()
 			return limited(wait)
 		}
 	}
 	if s.perServer != nil {
-		if wait, ok := s.perServer.take(server, now); !ok {
+		if wait, ok := s.perServer.Take(server, now); !ok {
 			s.metrics.denials.WithLabelValues("server_quota").Inc()
 			return limited(wait)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/livekit/protocol/livekit"
 	"github.com/livekit/protocol/utils/protojson"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
 )
 
@@ -81,6 +82,10 @@ func (s *Service) serveWebhook(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
 		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if s.closed.Load() { // the SFU tries again
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	event, err := s.readWebhook(w, r, time.Now())
@@ -168,10 +173,10 @@ func fromWebhook(w *livekit.WebhookEvent) (SFUEvent, bool) {
 // reports knows the reports that have come, to know them again.
 type reports struct {
 	mu   sync.Mutex
-	seen *lru[string, struct{}]
+	seen *throttle.LRU[string, struct{}]
 }
 
-func newReports() *reports { return &reports{seen: newLRU[string, struct{}](maxReports)} }
+func newReports() *reports { return &reports{seen: throttle.NewLRU[string, struct{}](maxReports)} }
 
 // first says whether a report comes for the first time. One without an id always
 // does.
@@ -181,9 +186,9 @@ func (r *reports) first(id string) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.seen.get(id); ok {
+	if _, ok := r.seen.Get(id); ok {
 		return false
 	}
-	r.seen.put(id, struct{}{})
+	r.seen.Put(id, struct{}{})
 	return true
 }
