@@ -42,6 +42,9 @@ type Config struct {
 	// Overrides gives the base URL of the federation API of server names, where
 	// looking them up does not work from here.
 	Overrides map[string]string `yaml:"homeserver_overrides"`
+	// ClientAPIs gives the base URL of the client-server API of server names, where
+	// their .well-known/matrix/client does not lead there from here.
+	ClientAPIs map[string]string `yaml:"client_api_overrides"`
 	// AllowNetworks are networks that any homeserver may be in although they
 	// are not public ("10.0.0.0/8"). Those of FullAccess and Overrides may be
 	// anywhere.
@@ -57,6 +60,12 @@ type Config struct {
 	// TokenLifetime is how long a token lets its holder join: 1m to 1h, 0 for
 	// 1h.
 	TokenLifetime time.Duration `yaml:"token_lifetime"`
+
+	// AuthOnly runs the authorization service alone, in front of an external SFU.
+	AuthOnly   bool       `yaml:"auth_only"`
+	Auth       Auth       `yaml:"auth"`
+	Policy     Policy     `yaml:"policy"`
+	AppService AppService `yaml:"app_service"`
 
 	GapFill GapFill `yaml:"gapfill"`
 	Clean   Clean   `yaml:"clean"`
@@ -161,6 +170,19 @@ func (c *Config) texts() map[string]*string {
 		"sfu.keys_file":          &c.SFU.KeysFile,
 		"media.address":          &c.Media.Address,
 		"log_level":              &c.LogLevel,
+
+		"auth.store":                    &c.Auth.Store,
+		"auth.redis":                    (*string)(&c.Auth.Redis),
+		"auth.redis_password":           (*string)(&c.Auth.RedisPassword),
+		"auth.redis_password_file":      &c.Auth.RedisPasswordFile,
+		"policy.publish":                &c.Policy.Publish,
+		"app_service.server_name":       &c.AppService.ServerName,
+		"app_service.as_token":          (*string)(&c.AppService.ASToken),
+		"app_service.as_token_file":     &c.AppService.ASTokenFile,
+		"app_service.hs_token":          (*string)(&c.AppService.HSToken),
+		"app_service.hs_token_file":     &c.AppService.HSTokenFile,
+		"app_service.registration_file": &c.AppService.RegistrationFile,
+		"app_service.signing_key_file":  &c.AppService.SigningKeyFile,
 
 		"gapfill.mode":                &c.GapFill.Mode,
 		"gapfill.upstream":            &c.GapFill.Upstream,

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,6 +18,15 @@ var variables = []struct{ name, key string }{
 	{"LIVEKIT_KEY_FILE", "sfu.keys_file"},
 	{"LIVEKIT_JWT_BIND", "listen"},
 	{"LIVEKIT_LOG_LEVEL", "log_level"},
+	{"LIVEKIT_REDIS_URL", "auth.redis"},
+	{"LIVEKIT_REDIS_PASSWORD", "auth.redis_password"},
+	{"LIVEKIT_REDIS_PASSWORD_FROM_FILE", "auth.redis_password_file"},
+	{"LIVEKIT_AS_TOKEN", "app_service.as_token"},
+	{"LIVEKIT_AS_TOKEN_FROM_FILE", "app_service.as_token_file"},
+	{"LIVEKIT_HS_TOKEN", "app_service.hs_token"},
+	{"LIVEKIT_HS_TOKEN_FROM_FILE", "app_service.hs_token_file"},
+	{"LIVEKIT_AS_REGISTRATION_FILE", "app_service.registration_file"},
+	{"LIVEKIT_HS_SERVER_NAME", "app_service.server_name"},
 	{"NODE_IP", "media.address"},
 	{"MATRIXRTC_LISTEN", "listen"},
 	{"MATRIXRTC_PUBLIC_URL", "public_url"},
@@ -26,6 +36,15 @@ var variables = []struct{ name, key string }{
 	{"MATRIXRTC_SERVER_NAME", "homeserver.server_name"},
 	{"MATRIXRTC_HOMESERVER_URL", "homeserver.url"},
 	{"MATRIXRTC_LOG_LEVEL", "log_level"},
+	{"MATRIXRTC_AUTH_STORE", "auth.store"},
+	{"MATRIXRTC_AUTH_REDIS", "auth.redis"},
+	{"MATRIXRTC_AUTH_REDIS_PASSWORD", "auth.redis_password"},
+	{"MATRIXRTC_AUTH_REDIS_PASSWORD_FILE", "auth.redis_password_file"},
+	{"MATRIXRTC_PUBLISH", "policy.publish"},
+	{"MATRIXRTC_AS_TOKEN_FILE", "app_service.as_token_file"},
+	{"MATRIXRTC_HS_TOKEN_FILE", "app_service.hs_token_file"},
+	{"MATRIXRTC_AS_REGISTRATION_FILE", "app_service.registration_file"},
+	{"MATRIXRTC_SIGNING_KEY_FILE", "app_service.signing_key_file"},
 	{"MATRIXRTC_GAPFILL", "gapfill.mode"},
 	{"MATRIXRTC_GAPFILL_UPSTREAM", "gapfill.upstream"},
 	{"MATRIXRTC_GAPFILL_STORE", "gapfill.store"},
@@ -48,6 +67,16 @@ var replaces = map[string][]string{
 	"admin.token":      {"admin.token_file"},
 	"admin.token_file": {"admin.token"},
 
+	"auth.store":               {"auth.redis"},
+	"auth.redis":               {"auth.store"},
+	"auth.redis_password":      {"auth.redis_password_file"},
+	"auth.redis_password_file": {"auth.redis_password"},
+
+	"app_service.as_token":      {"app_service.as_token_file"},
+	"app_service.as_token_file": {"app_service.as_token"},
+	"app_service.hs_token":      {"app_service.hs_token_file"},
+	"app_service.hs_token_file": {"app_service.hs_token"},
+
 	"gapfill.store":               {"gapfill.redis"},
 	"gapfill.redis":               {"gapfill.store"},
 	"gapfill.redis_password":      {"gapfill.redis_password_file"},
@@ -59,21 +88,12 @@ var replaces = map[string][]string{
 // missing are variables of lk-jwt-service and LiveKit whose capability is not
 // here, and what to do about it.
 var missing = map[string]string{
-	"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS":     "delayed leaves cannot be delegated yet",
-	"LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS": "room membership is not watched yet",
-	"LIVEKIT_REDIS_URL":                         "delayed leaves cannot be delegated yet, so nothing needs to be stored",
-	"LIVEKIT_REDIS_PASSWORD":                    "delayed leaves cannot be delegated yet, so nothing needs to be stored",
-	"LIVEKIT_AS_TOKEN":                          "the site cannot be an application service yet",
-	"LIVEKIT_HS_TOKEN":                          "the site cannot be an application service yet",
-	"LIVEKIT_AS_REGISTRATION_FILE":              "the site cannot be an application service yet",
-	"LIVEKIT_HS_SERVER_NAME":                    "the site cannot be an application service yet",
-	"LIVEKIT_CS_API_URL_OVERRIDES":              "delayed leaves cannot be delegated yet; to say where a homeserver's federation API is, use homeserver_overrides",
-	"LIVEKIT_LOCAL_HOMESERVERS":                 "use LIVEKIT_FULL_ACCESS_HOMESERVERS",
-	"LIVEKIT_CONFIG":                            "put LiveKit's configuration into the livekit block of the file",
-	"LIVEKIT_KEYS":                              "use LIVEKIT_KEY and LIVEKIT_SECRET",
-	"LIVEKIT_TURN_CERT":                         "put LiveKit's configuration into the livekit block of the file",
-	"LIVEKIT_TURN_KEY":                          "put LiveKit's configuration into the livekit block of the file",
-	"REDIS_HOST":                                "put LiveKit's configuration into the livekit block of the file",
+	"LIVEKIT_LOCAL_HOMESERVERS": "use LIVEKIT_FULL_ACCESS_HOMESERVERS",
+	"LIVEKIT_CONFIG":            "put LiveKit's configuration into the livekit block of the file",
+	"LIVEKIT_KEYS":              "use LIVEKIT_KEY and LIVEKIT_SECRET",
+	"LIVEKIT_TURN_CERT":         "put LiveKit's configuration into the livekit block of the file",
+	"LIVEKIT_TURN_KEY":          "put LiveKit's configuration into the livekit block of the file",
+	"REDIS_HOST":                "put LiveKit's configuration into the livekit block of the file",
 }
 
 // ignored belong to other programs (the lk command line).
@@ -100,7 +120,7 @@ func (c *Config) applyEnv(environ []string) (warnings []string, problems []Probl
 	for _, v := range variables {
 		known[v.name] = true
 	}
-	for _, name := range gapFillVariables {
+	for _, name := range slices.Concat(gapFillVariables, authVariables) {
 		known[name] = true
 	}
 	for _, name := range names {
@@ -153,12 +173,6 @@ func (c *Config) applyOthers(env map[string]string) (problems []Problem) {
 		c.FullAccess = splitList(list)
 		c.setOrigin("full_access_homeservers", "LIVEKIT_FULL_ACCESS_HOMESERVERS")
 	}
-	for _, pair := range splitList(env["LIVEKIT_CS_API_URL_OVERRIDES"]) {
-		if server, base, ok := strings.Cut(pair, "="); !ok || checkBase(base) != nil || checkName(server) != nil {
-			bad("LIVEKIT_CS_API_URL_OVERRIDES", "want server=https://…, separated by commas")
-			break
-		}
-	}
 	if v := env["LIVEKIT_INSECURE_SKIP_VERIFY_TLS"]; v != "" {
 		c.InsecureSkipVerify = v == insecureValue
 		if !c.InsecureSkipVerify {
@@ -173,7 +187,7 @@ func (c *Config) applyOthers(env map[string]string) (problems []Problem) {
 		c.Media.UDPPort = port
 		c.setOrigin("media.udp_port", "UDP_PORT")
 	}
-	return append(problems, c.gapFillEnv(env)...)
+	return slices.Concat(problems, c.gapFillEnv(env), c.authEnv(env))
 }
 
 // splitList reads names separated by commas or white space.

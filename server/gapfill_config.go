@@ -126,11 +126,7 @@ func (v *validator) gapFill() {
 		return
 	}
 	if _, _, err := g.secrets(); err != nil {
-		for _, e := range unjoin(err) {
-			if fe, ok := errors.AsType[*fileError](e); ok {
-				v.add(fe.key, fe.err.Error())
-			}
-		}
+		v.fileProblems(err)
 	}
 	switch {
 	case count(g.Store, string(g.Redis)) == 0:

@@ -217,7 +217,7 @@ func plain(name string) string {
 	return name
 }
 
-var blocks = []any{Config{}, Admin{}, Homeserver{}, RateLimit{}, GapFill{}, Clean{}, SFU{}, Media{}}
+var blocks = []any{Config{}, Admin{}, Homeserver{}, RateLimit{}, Auth{}, Policy{}, Rule{}, Quota{}, AppService{}, GapFill{}, Clean{}, SFU{}, Media{}}
 
 // knownKeys are the YAML keys of one of our struct types.
 func knownKeys(typeName string) (keys []string) {

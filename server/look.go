@@ -49,14 +49,15 @@ func (m *media) look(base string) clean.Source {
 	return &clean.Local{List: lister(rooms), Services: []string{base + jwtPrefix, base, m.url}, Sure: true}
 }
 
-// withSFU puts what tells who is on the SFU beside the pages of the admin listener.
-func withSFU(pages http.Handler, from clean.Source) http.Handler {
-	if from == nil {
-		return pages
-	}
+// adminPages puts what tells who is on the SFU, and how the site is, beside the
+// pages of the admin listener.
+func (s *Server) adminPages(from clean.Source, in *state) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/sfu", clean.Handler(from))
-	mux.Handle("/sfu/", clean.Handler(from))
-	mux.Handle("/", pages)
+	if from != nil {
+		mux.Handle("/sfu", clean.Handler(from))
+		mux.Handle("/sfu/", clean.Handler(from))
+	}
+	in.mount(mux)
+	mux.Handle("/", s.opts.Admin)
 	return mux
 }

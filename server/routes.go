@@ -8,23 +8,18 @@ import (
 
 // routes is the public listener. auth answers the authorization API, sfu the
 // signalling of the embedded SFU (nil without one), gap what the homeserver lacks
-// (nil without it), base is the public URL.
-//
-// The authorization API is there twice, at the root and under the prefix that
-// is usual for it, so that a reverse proxy may strip that prefix or not.
-func (s *Server) routes(auth, sfu http.Handler, gap *gap, polls func(http.Handler) http.Handler, base string) http.Handler {
+// (nil without it), in tells whether the site is ready, base is the public URL.
+func (s *Server) routes(auth, sfu http.Handler, gap *gap, in *state, polls func(http.Handler) http.Handler, base string) http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{authapi.PathSFUGet, authapi.PathGetToken, authapi.PathDelegateDelayedLeave, authapi.PathHealth} {
-		mux.Handle(path, auth)
-	}
-	mux.Handle(jwtPrefix+"/", http.StripPrefix(jwtPrefix, auth))
+	mountAuth(mux, auth, !s.cfg.AppService.off())
+	mux.HandleFunc("/readyz", in.serveReady)
 	if sfu != nil {
+		mux.Handle(authapi.PathWebhook, in.whileUp(auth))
 		mux.Handle(sfuPrefix+"/", http.StripPrefix(sfuPrefix, sfu))
 	}
 	doc := s.wellKnown(base)
 	mux.Handle("/.well-known/matrix/client", serveJSON(doc))
-	mux.Handle("/", auth) // which answers unknown paths as Matrix does
-	if gap != nil {       // which has the list of transports, too
+	if gap != nil { // which has the list of transports, too
 		return gap.mount(mux, polls, auth)
 	}
 	list := serveJSON(transports{doc.Foci, doc.Foci})

@@ -149,16 +149,18 @@ func (s *Server) Serve(ctx context.Context) error {
 		defer adminL.Close()
 	}
 	base := publicURL(s.cfg.PublicURL, publicL.Addr())
-	media, err := s.startMedia(ctx, base)
+	media, err := s.startMedia(ctx, base, webhookURL(publicL.Addr()))
 	if err != nil {
 		return err
 	}
 	defer media.close()
-	service, err := s.newAuth(media)
+	in := newState(s.log)
+	service, err := s.startAuth(ctx, media, in.registry)
 	if err != nil {
 		return err
 	}
-	defer service.Close()
+	defer service.close()
+	in.checks = append(in.checks, service.Ready)
 
 	gap, err := s.startGapFill(ctx, base)
 	if err != nil {
@@ -166,9 +168,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 
 	group := newHTTPGroup(s.log)
-	group.serve(group.base, publicL, s.routes(service, media.handler, gap, group.polls, base))
+	group.serve(group.base, publicL, s.routes(service, media.handler, gap, in, group.polls, base))
 	if adminL != nil {
-		group.serve(group.streams, adminL, guardAdmin(withSFU(s.opts.Admin, media.look(base)), s.token))
+		group.serve(group.streams, adminL, guardAdmin(s.adminPages(media.look(base), in), s.token))
 		s.admin = adminL.Addr()
 	}
 	s.public, s.base, s.advertised, s.source = publicL.Addr(), base, media.advertised, media.look(base)
@@ -182,14 +184,20 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = errors.New("the SFU ended by itself")
 	}
 	s.log.Info("site is going down")
-	service.Close()
-	// Requests end by themselves or at the limit, websockets after the SFU.
+	in.leaving.Store(true)
+	return errors.Join(err, s.end(group, service, media), gap.close())
+}
+
+// end lets what is under way come to its end. Requests end by themselves or at the
+// limit, websockets after the SFU.
+func (s *Server) end(group *httpGroup, service *service, media *media) error {
+	service.Drain()
 	var wg sync.WaitGroup
 	wg.Go(group.shutdown)
 	mediaErr := media.close()
 	wg.Wait()
 	group.wait()
-	return errors.Join(err, mediaErr, gap.close())
+	return errors.Join(mediaErr, service.close())
 }
 
 // media is the SFU as the rest of the site sees it.
@@ -204,7 +212,7 @@ type media struct {
 	close      func() error    // may be called twice
 }
 
-func (s *Server) startMedia(ctx context.Context, base string) (*media, error) {
+func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, error) {
 	if s.cfg.SFU.URL != "" {
 		client := newSFUClient(s.cfg.InsecureSkipVerify)
 		rooms := sfu.NewRooms(httpURL(s.cfg.SFU.URL), s.key, string(s.secret), client)
@@ -218,7 +226,7 @@ func (s *Server) startMedia(ctx context.Context, base string) (*media, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf.Drain, conf.Logger = s.opts.Drain, s.log.With("part", "sfu")
+	conf.Drain, conf.Logger, conf.Webhook = s.opts.Drain, s.log.With("part", "sfu"), webhook
 	lk, err := sfu.Start(ctx, conf)
 	if err != nil {
 		return nil, err
@@ -239,18 +247,4 @@ func (s *Server) blockHasKeys() bool {
 		Keys map[string]any `yaml:"keys"`
 	}
 	return s.cfg.LiveKit.Decode(&block) == nil && len(block.Keys) > 0
-}
-
-func (s *Server) newAuth(m *media) (*auth.Service, error) {
-	return auth.New(auth.Config{
-		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms,
-		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides,
-	}, &auth.Options{
-		Logger:             s.log.With("part", "auth"),
-		TokenLifetime:      s.cfg.TokenLifetime,
-		Rate:               auth.Rate(s.cfg.RateLimit),
-		TrustedProxies:     s.cfg.TrustedProxies,
-		AllowNetworks:      s.cfg.AllowNetworks,
-		InsecureSkipVerify: s.cfg.InsecureSkipVerify,
-	})
 }

@@ -24,6 +24,7 @@ func (c *Config) problems() []Problem {
 	v := &validator{c: c}
 	v.listeners()
 	v.homeservers()
+	v.auth()
 	v.gapFill()
 	v.clean()
 	v.sfu()
@@ -215,7 +216,7 @@ func (c *Config) warnings() (list []string) {
 	if c.origin["listen"] == "default with LIVEKIT_URL" {
 		list = append(list, "listening on every interface at port 8080, as lk-jwt-service does; set LIVEKIT_JWT_BIND to choose")
 	}
-	if c.PublicURL == "" {
+	if c.PublicURL == "" && !c.AuthOnly {
 		list = append(list, "public_url is not set: only clients on this machine will find the site")
 	} else if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !loopbackHost(u.Hostname()) {
 		list = append(list, "public_url is http: browsers refuse calls without https")
@@ -223,7 +224,7 @@ func (c *Config) warnings() (list []string) {
 	if c.InsecureSkipVerify {
 		list = append(list, "certificates are not checked: anybody on the path can pretend to be any user")
 	}
-	return append(list, c.gapFillWarnings()...)
+	return slices.Concat(list, c.authWarnings(), c.gapFillWarnings())
 }
 
 // fullAccess is the list of full-access servers with its default.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 // ServeCmd runs the site.
 type ServeCmd struct {
 	Config       string   `short:"c" placeholder:"FILE" type:"path" from:"MATRIXRTC_CONFIG" help:"The configuration, in YAML."`
+	AuthOnly     bool     `name:"auth-only" help:"Run the authorization service alone, in front of a LiveKit that runs elsewhere."`
 	Check        bool     `help:"Say whether the configuration is right, and do not run."`
 	Listen       string   `placeholder:"ADDRESS" help:"Where the public listener listens, like 127.0.0.1:8080."`
 	PublicURL    string   `name:"public-url" placeholder:"URL" help:"The address at which clients reach it, like https://rtc.example.org."`
@@ -29,14 +32,15 @@ type ServeCmd struct {
 func (*ServeCmd) Help() string {
 	return `One process is the whole site: the authorization service, the embedded SFU (or an external one), transport discovery and the status page. A reverse proxy with TLS belongs in front of the public listener; docs/cli.md describes the configuration.
 
-What a flag says wins over the environment, and that over the file. The LIVEKIT_* variables of lk-jwt-service are understood; LIVEKIT_URL means an external SFU.
+What a flag says wins over the environment, and that over the file. The LIVEKIT_* variables of lk-jwt-service are understood; LIVEKIT_URL means an external SFU, and with --auth-only this takes the place of lk-jwt-service.
 
 Examples:
 
 	matrixrtc serve --config site.yaml --check
 	matrixrtc serve --config site.yaml
 	matrixrtc serve --server-name example.org --public-url https://rtc.example.org
-	matrixrtc serve --config site.yaml --watch '#daily:example.org'`
+	matrixrtc serve --config site.yaml --watch '#daily:example.org'
+	LIVEKIT_URL=wss://livekit.example.org LIVEKIT_KEY_FILE=keys.yaml LIVEKIT_FULL_ACCESS_HOMESERVERS=example.org matrixrtc serve --auth-only`
 }
 
 // Run runs the site until Ctrl-C.
@@ -52,16 +56,54 @@ func (c *ServeCmd) Run(ctx context.Context, a *app) error {
 	if err := c.checkWatch(a); err != nil {
 		return err
 	}
+	if cfg.AuthOnly {
+		return c.authOnly(ctx, a, cfg)
+	}
 	board := web.NewBoard(&web.Options{Site: cfg.Homeserver.ServerName, MaxPast: cfg.Admin.History, Zone: a.zone(), Logger: a.log})
 	site, err := server.New(cfg, &server.Options{Logger: a.log, Admin: board.Handler()})
 	if err != nil {
 		return &usageError{err}
 	}
 	if c.Check {
-		_, err := fmt.Fprintln(a.out, "The configuration is right.")
-		return err
+		return a.configurationIsRight()
 	}
 	return c.serve(ctx, a, cfg, site, board)
+}
+
+func (a *app) configurationIsRight() error {
+	_, err := fmt.Fprintln(a.out, "The configuration is right.")
+	return err
+}
+
+// authOnly runs the site without pages: there is nothing to see but metrics.
+func (c *ServeCmd) authOnly(ctx context.Context, a *app, cfg *server.Config) error {
+	if len(c.Watch) > 0 {
+		return &usageError{errors.New("--watch shows rooms on the status page, and --auth-only has none: leave one of them out")}
+	}
+	site, err := server.New(cfg, &server.Options{Logger: a.log, Admin: http.NotFoundHandler()})
+	if err != nil {
+		return &usageError{err}
+	}
+	if c.Check {
+		return a.configurationIsRight()
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- site.Serve(ctx) }()
+	select {
+	case err := <-served:
+		return err
+	case <-site.Ready():
+	}
+	_, err = fmt.Fprintf(a.out, "The authorization service is up.\n  listens on   %s\n  SFU          %s\n", site.PublicAddr(), site.Advertised())
+	if addr := site.AdminAddr(); addr != nil && err == nil {
+		_, err = fmt.Fprintf(a.out, "  metrics      http://%s/metrics\n", addr)
+	}
+	if err != nil {
+		stop()
+	}
+	return errors.Join(err, <-served)
 }
 
 func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *server.Server, board *web.Board) error {
@@ -97,6 +139,7 @@ func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *
 
 // apply puts the flags on top of the configuration.
 func (c *ServeCmd) apply(a *app, cfg *server.Config) {
+	cfg.AuthOnly = cfg.AuthOnly || c.AuthOnly
 	for _, f := range []struct {
 		flag string
 		to   *string

@@ -1,6 +1,9 @@
 package authapi
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Paths of the API that homeservers answer (MSC4195), and those that they ask of
 // an application service.
@@ -35,6 +38,12 @@ func ClientDelegatePaths() []string {
 // FederationGetTokenPaths are those between homeservers.
 func FederationGetTokenPaths() []string {
 	return []string{federationStable + getToken, federationUnstable + getToken}
+}
+
+// HomePaths are all that are a homeserver's, or are for one; PathTransactions
+// stands for what is below it.
+func HomePaths() []string {
+	return slices.Concat(ClientGetTokenPaths(), ClientDelegatePaths(), FederationGetTokenPaths(), []string{PathPing, PathTransactions})
 }
 
 // Headers with which a homeserver says for whom it passes a request on (MSC4512).

@@ -59,6 +59,10 @@ type Config struct {
 	// interface.
 	Loopback bool
 
+	// Webhook is a URL to which LiveKit reports who comes and goes, signed with the
+	// key, besides those of LiveKitYAML's webhook.urls. Empty: none.
+	Webhook string
+
 	// Drain is how long Close waits for participants to leave by themselves.
 	// 0: 2 s. Negative: not at all.
 	Drain time.Duration
@@ -246,7 +250,25 @@ func (c *Config) merge(user map[string]any, key, secret string) error {
 		}
 		rtc["node_ip"] = ip
 	}
+	if err := c.mergeWebhook(user, key); err != nil {
+		return err
+	}
 	return c.mergePorts(rtc)
+}
+
+// mergeWebhook adds our URL to the user's.
+func (c *Config) mergeWebhook(user map[string]any, key string) error {
+	if c.Webhook == "" {
+		return nil
+	}
+	hook := section(user, "webhook")
+	if theirs := hook["api_key"]; theirs != nil && theirs != "" && theirs != key {
+		return &ConfigError{Key: "webhook.api_key", Problem: "all reports are signed with one key, which has to be that of the SFU"}
+	}
+	hook["api_key"] = key
+	urls, _ := hook["urls"].([]any)
+	hook["urls"] = append(urls, c.Webhook)
+	return nil
 }
 
 func (c *Config) mergePorts(rtc map[string]any) error {

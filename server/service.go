@@ -1,0 +1,127 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+	"github.com/matrixrtc-go/matrixrtc/server/auth"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
+)
+
+// service is the authorization service as the site runs it.
+type service struct {
+	*auth.Service
+	stores []jobs.Store
+}
+
+// startAuth opens the stores and begins to look after delegated leaves.
+func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Registerer) (_ *service, err error) {
+	out := &service{}
+	defer func() {
+		if err != nil {
+			_ = out.closeStores() // the error at hand is the one to tell
+		}
+	}()
+	as, err := s.cfg.appService()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	cfg := auth.Config{
+		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms,
+		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.ClientAPIs, AppService: as,
+	}
+	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix); err != nil {
+		return nil, err
+	}
+	if as != nil && as.ASToken != "" { // else nobody can be asked who is where
+		if cfg.Seats, err = out.open(ctx, &s.cfg.Auth, ".seats", jobs.DefaultRedisPrefix+"seats:"); err != nil {
+			return nil, err
+		}
+	}
+	out.Service, err = auth.New(cfg, &auth.Options{
+		Logger: s.log.With("part", "auth"), Metrics: metrics,
+		Policy: s.cfg.policy(), Lenient: s.cfg.Auth.Lenient,
+		TokenLifetime: s.cfg.TokenLifetime, TokenWindow: s.cfg.Auth.TokenWindow,
+		SanityCheck: s.cfg.sanityCheck(), MembershipCheck: s.cfg.Auth.MembershipCheck,
+		Rate:               auth.Rate(s.cfg.RateLimit),
+		TrustedProxies:     s.cfg.TrustedProxies,
+		AllowNetworks:      s.cfg.AllowNetworks,
+		InsecureSkipVerify: s.cfg.InsecureSkipVerify,
+	})
+	return out, err
+}
+
+// open opens one of the stores, as the configuration has them.
+func (s *service) open(ctx context.Context, conf *Auth, suffix, prefix string) (store jobs.Store, err error) {
+	switch {
+	case conf.Redis != "":
+		password, err := conf.redisPassword()
+		if err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
+		if store, err = jobs.OpenRedis(ctx, string(conf.Redis), &jobs.RedisOptions{Password: string(password), Prefix: prefix}); err != nil {
+			return nil, err
+		}
+	case conf.Store == "" || conf.Store == AuthMemory:
+		store = jobs.Memory()
+	default:
+		if store, err = jobs.OpenSQLite(conf.Store + suffix); err != nil {
+			return nil, err
+		}
+	}
+	s.stores = append(s.stores, store)
+	return store, nil
+}
+
+func (a *Auth) redisPassword() (Secret, error) {
+	text, err := inline(string(a.RedisPassword), "auth.redis_password_file", a.RedisPasswordFile)
+	return Secret(text), err
+}
+
+// close ends the service and then closes its stores. It may be called twice.
+func (s *service) close() error {
+	return errors.Join(s.Close(), s.closeStores())
+}
+
+func (s *service) closeStores() (err error) {
+	for _, store := range s.stores {
+		err = errors.Join(err, store.Close())
+	}
+	s.stores = nil
+	return err
+}
+
+// mountAuth puts the authorization API on the public listener, twice: at the root and
+// under the prefix that is usual for it, so that a reverse proxy may strip that
+// prefix or not. What homeservers have is where they have it.
+func mountAuth(mux *http.ServeMux, api http.Handler, appService bool) {
+	mux.Handle(jwtPrefix+"/", http.StripPrefix(jwtPrefix, api))
+	if appService {
+		for _, path := range authapi.HomePaths() {
+			mux.Handle(path, api)
+		}
+	}
+	mux.Handle("/", api) // which answers unknown paths as Matrix does
+}
+
+// webhookURL is where the embedded SFU reports who comes and goes: at the site's
+// own listener, by an address that this host can reach.
+func webhookURL(listener net.Addr) string {
+	host, port, err := net.SplitHostPort(listener.String())
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip != nil && ip.To4() == nil && ip.To16() != nil {
+			host = "localhost" // a listener for IPv6 may have that alone
+		}
+	}
+	return "http://" + net.JoinHostPort(host, port) + authapi.PathWebhook
+}
