@@ -33,7 +33,7 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	cfg := auth.Config{
-		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms,
+		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms, SFUStarted: m.handler != nil,
 		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.ClientAPIs, AppService: as,
 	}
 	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix); err != nil {

@@ -133,7 +133,7 @@ func (s *Service) start(o Options) {
 	presence, _ := s.cfg.Rooms.(Presence)
 	if s.cfg.Leaves != nil {
 		s.leaves = startLeaves(&leaves{
-			store: s.cfg.Leaves, rules: leave.Rules{Check: o.SanityCheck, Grace: leaveGrace}, sfu: presence,
+			store: s.cfg.Leaves, rules: leave.Rules{Check: o.SanityCheck, Grace: leaveGrace, Back: leaveBack}, sfu: presence, fresh: s.cfg.SFUStarted,
 			act: (&delayed{s.apis, s.home}).act, log: o.Logger,
 			seen: func(why leave.End) { s.metrics.ended.WithLabelValues(string(why)).Inc() },
 		})
@@ -201,7 +201,7 @@ func (s *Service) cacheSizes() map[string]int {
 		"openid":     s.openid.size(),
 	}
 	for _, f := range []*federation{s.openid.servers.trusted, s.openid.servers.rest} {
-		sizes["connections"] += f.getter.size()
+		sizes["connections"] += f.getter.Len()
 	}
 	if s.keys != nil {
 		sizes["signing_keys"] = s.keys.size()

@@ -64,6 +64,9 @@ type Config struct {
 	// leaves are checked by it; if it is a Remover, who leaves a Matrix room is
 	// removed from the SFU.
 	Rooms Rooms
+	// SFUStarted says that the SFU has started with the Service: who was on it before
+	// cannot be there yet, and has not left.
+	SFUStarted bool
 	// FullAccess lists the Matrix server names whose users may open calls.
 	// Users of other servers can only join rooms that exist. The single entry
 	// AnyServer means every server. Servers named here may be in private

@@ -32,6 +32,8 @@ const (
 	leavesPoll = 5 * time.Second
 	// leavesMost bounds how many leaves are looked after.
 	leavesMost = 100_000
+	// leaveBack is how long clients may take to find an SFU again that went down.
+	leaveBack = 20 * time.Second
 	// leaveGrace is how long a client that connects anew may be away.
 	leaveGrace = time.Second
 	// askTimeout bounds a question about a leave. It is less than leave.Lease.
@@ -73,6 +75,7 @@ type leaves struct {
 	act   func(context.Context, *leave.Job, leave.Action) error
 	log   *slog.Logger
 	seen  func(leave.End) // counts
+	fresh bool            // the SFU has started with us
 
 	open  context.Context // ends when close begins
 	end   context.CancelFunc

@@ -37,7 +37,7 @@ func (l *leaves) recover() {
 		if l.open.Err() != nil {
 			return
 		}
-		_ = l.apply(l.ctx, key, "", leave.Recovered{}) // else it is looked at when it is due
+		_ = l.apply(l.ctx, key, "", leave.Recovered{Started: l.fresh}) // else it is looked at when it is due
 	}
 }
 

@@ -39,6 +39,9 @@ type SFUEvent struct {
 	// Elsewhere says, of a participant that left, that this connection ended
 	// because there is another one.
 	Elsewhere bool
+	// Down says, of a participant that left, that this connection ended because the
+	// SFU goes down.
+	Down bool
 }
 
 // SFUEventKind is a kind of SFUEvent.
@@ -70,7 +73,7 @@ func (s *Service) SFUEvent(ctx context.Context, e SFUEvent) {
 	case SFUJoined:
 		s.leaves.happened(ctx, e.Room, e.Identity, leave.Joined{SID: e.SID})
 	case SFULeft:
-		s.leaves.happened(ctx, e.Room, e.Identity, leave.Left{SID: e.SID, Elsewhere: e.Elsewhere})
+		s.leaves.happened(ctx, e.Room, e.Identity, leave.Left{SID: e.SID, Elsewhere: e.Elsewhere, Down: e.Down})
 	case SFUAborted:
 		s.leaves.happened(ctx, e.Room, e.Identity, leave.Aborted{SID: e.SID})
 	}
@@ -107,16 +110,8 @@ func (s *Service) serveWebhook(w http.ResponseWriter, r *http.Request) {
 }
 
 // readWebhook checks a report: a token of the SFU's key, with the hash of the
-// body in it. Neither it nor the report may be old.
+// body in it. Neither it nor the report may be old. A stranger's body is not read.
 func (s *Service) readWebhook(w http.ResponseWriter, r *http.Request, now time.Time) (*livekit.WebhookEvent, error) {
-	rc := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the body is bounded anyway.
-	_ = rc.SetReadDeadline(now.Add(readTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
-	_ = rc.SetReadDeadline(time.Time{})
-	if err != nil {
-		return nil, err
-	}
 	if len(r.Header.Values("Authorization")) != 1 {
 		return nil, errors.New("want one authorization")
 	}
@@ -130,6 +125,14 @@ func (s *Service) readWebhook(w http.ResponseWriter, r *http.Request, now time.T
 	_, claims, err := token.Verify(string(s.cfg.Secret)) // checks its time, too
 	if err != nil {
 		return nil, errors.New("the signature is wrong or old")
+	}
+	rc := http.NewResponseController(w)
+	// Not every ResponseWriter has deadlines; the body is bounded anyway.
+	_ = rc.SetReadDeadline(now.Add(readTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
+	_ = rc.SetReadDeadline(time.Time{})
+	if err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256(body)
 	if subtle.ConstantTimeCompare([]byte(claims.Sha256), []byte(base64.StdEncoding.EncodeToString(sum[:]))) != 1 {
@@ -161,6 +164,8 @@ func fromWebhook(w *livekit.WebhookEvent) (SFUEvent, bool) {
 		switch p.GetDisconnectReason() {
 		case livekit.DisconnectReason_DUPLICATE_IDENTITY, livekit.DisconnectReason_MIGRATION:
 			e.Elsewhere = true
+		case livekit.DisconnectReason_SERVER_SHUTDOWN:
+			e.Down = true
 		}
 	case "participant_connection_aborted":
 		e.Kind = SFUAborted

@@ -56,6 +56,9 @@ type Job struct {
 	// Restart is when the leave is to be restarted next, Check when the SFU is to
 	// be asked next whether the participant is still there; zero: not at all.
 	Restart, Check time.Time
+	// Settling is until when absence means nothing, since the SFU has gone down and
+	// its participants are on their way back; zero: it means something.
+	Settling time.Time
 	// Asked says that the homeserver has been asked to send the leave.
 	Asked bool
 	// Tries counts what went wrong in a row.
@@ -96,6 +99,9 @@ type Rules struct {
 	// Grace is how long a participant that has left may take to come back before
 	// the leave is sent: clients that connect anew leave first.
 	Grace time.Duration
+	// Back is how long the participants of an SFU that went down may take to come
+	// back: they did not leave.
+	Back time.Duration
 }
 
 // New is a Job for a leave that has just been handed over.
@@ -141,6 +147,8 @@ type (
 		// Elsewhere says that it ended because the participant is connected in
 		// another way: a second connection took its place, or the room moved.
 		Elsewhere bool
+		// Down says that it ended because the SFU goes down.
+		Down bool
 	}
 	// Aborted: the SFU says that the participant's attempt to connect has failed.
 	Aborted struct{ SID string }
@@ -162,8 +170,9 @@ type (
 		Action     Action
 		RetryAfter time.Duration
 	}
-	// Recovered: nobody may have listened to the SFU for a while.
-	Recovered struct{}
+	// Recovered: nobody may have listened to the SFU for a while. Started says that
+	// the SFU has started since, and nobody can be there yet.
+	Recovered struct{ Started bool }
 )
 
 func (Due) input()       {}

@@ -47,11 +47,17 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 	case Due:
 		return j.due(r, now)
 	case Recovered:
+		if in.Started {
+			return j.down(r, now)
+		}
 		j.Check = now
 		return j.due(r, now)
 	case Joined:
-		j.SID = in.SID
+		j.SID, j.Settling = in.SID, time.Time{}
 	case Left:
+		if in.Down && j.is(in.SID) {
+			return j.down(r, now)
+		}
 		if !in.Elsewhere && j.is(in.SID) {
 			return j.leave(r.Grace, now)
 		}
@@ -64,14 +70,21 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			return j.due(r, now)
 		}
 	case Present:
-		j.SID = in.SID
+		j.SID, j.Settling = in.SID, time.Time{}
 		j.checked(r, now)
 		if !now.Before(j.Restart) {
 			return j.restart(now)
 		}
 		j.wake()
 	case Absent:
-		return j.leave(0, now)
+		if !now.Before(j.Settling) {
+			return j.leave(0, now)
+		}
+		j.Check = j.Settling
+		if !now.Before(j.Restart) {
+			return j.restart(now)
+		}
+		j.wake()
 	case Unseen:
 		j.checked(r, now)
 		if !now.Before(j.Restart) {
@@ -156,13 +169,24 @@ func (j *Job) due(r Rules, now time.Time) []Effect {
 	return nil
 }
 
+// down has the leave kept alive while the participants of an SFU that went down come
+// back; then the SFU is asked.
+func (j *Job) down(r Rules, now time.Time) []Effect {
+	j.SID, j.Settling = "", now.Add(r.Back)
+	j.Check = j.Settling
+	if !j.Settling.After(now) {
+		return j.due(r, now)
+	}
+	return j.restart(now)
+}
+
 // connect makes the participant one that is there.
 func (j *Job) connect(r Rules, sid string, now time.Time) []Effect {
 	// How much of the delay is over nobody knows; the first restart tells.
 	if j.State == Waiting {
 		j.Deadline = now.Add(j.Delay)
 	}
-	j.State, j.SID, j.Tries = Connected, sid, 0
+	j.State, j.SID, j.Tries, j.Settling = Connected, sid, 0, time.Time{}
 	j.checked(r, now)
 	return j.restart(now)
 }

@@ -184,6 +184,40 @@ func TestStories(t *testing.T) {
 			{6 * m, Absent{}, "send", Leaving, 0},
 			{7 * m, Recovered{}, "", Leaving, 0},
 		}},
+		"an SFU that has started with us": {h, Rules{Back: 20 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{5 * m, Recovered{Started: true}, "restart", Connected, 5*m + 15*s},
+			{5 * m, done(Restart, 5*m), "", Connected, 5*m + 20*s},
+			{5*m + 20*s, Due{}, "look", Connected, 5*m + 35*s},
+			{5*m + 20*s, Absent{}, "send", Leaving, 0},
+		}},
+		"the SFU goes down and comes back": {10 * s, Rules{Grace: s, Back: 20 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 8 * s},
+			{5 * s, Left{SID: "A", Down: true}, "restart", Connected, 0},
+			{5 * s, done(Restart, 5*s), "", Connected, 13 * s},
+			{7 * s, Aborted{"B"}, "look", Connected, 0},
+			{7 * s, Absent{}, "", Connected, 13 * s},
+			{13 * s, Due{}, "restart", Connected, 0},
+			{13 * s, done(Restart, 13*s), "", Connected, 21 * s},
+			{14 * s, Joined{"C"}, "", Connected, 21 * s},
+			{15 * s, Absent{}, "send", Leaving, 0},
+		}},
+		"the SFU goes down and nobody comes back": {10 * s, Rules{Back: 20 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{5 * s, Left{SID: "A", Down: true}, "restart", Connected, 0},
+			{13 * s, done(Restart, 13*s), "", Connected, 21 * s},
+			{21 * s, Due{}, "restart", Connected, 23 * s},
+			{21 * s, done(Restart, 21*s), "", Connected, 25 * s},
+			{25 * s, Due{}, "look", Connected, 0},
+			{25 * s, Absent{}, "send", Leaving, 0},
+		}},
+		"another connection ends with the SFU": {h, Rules{Back: 20 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{s, Left{SID: "Z", Down: true}, "", Connected, 48 * m},
+		}},
 		"after too long a break": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{2 * h, Recovered{}, "end late", Ended, 0},
@@ -240,7 +274,7 @@ func TestAnyOrder(t *testing.T) {
 	for seed := range uint64(3000) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		j := newJob(t, []time.Duration{time.Second, 18 * time.Second, time.Hour, 50 * time.Hour}[rnd.IntN(4)])
-		r := Rules{Check: time.Duration(rnd.IntN(2)) * 20 * time.Second, Grace: time.Duration(rnd.IntN(2)) * time.Second}
+		r := Rules{Check: time.Duration(rnd.IntN(2)) * 20 * time.Second, Grace: time.Duration(rnd.IntN(2)) * time.Second, Back: time.Duration(rnd.IntN(2)) * 20 * time.Second}
 		now, sent := start, false
 		for range 60 {
 			sid := string(rune('A' + rnd.IntN(2)))
@@ -249,7 +283,7 @@ func TestAnyOrder(t *testing.T) {
 				now = j.At
 			}
 			in := []Input{Due{}, Due{}, Joined{sid}, Left{SID: sid}, Left{SID: sid, Elsewhere: true}, Aborted{sid}, Present{sid}, Absent{}, Unseen{},
-				Done{Restart, now}, Done{Send, now}, Gone{}, Failed{Restart, 0}, Failed{Send, time.Second}, Recovered{}}[rnd.IntN(15)]
+				Done{Restart, now}, Done{Send, now}, Gone{}, Failed{Restart, 0}, Failed{Send, time.Second}, Recovered{}, Recovered{Started: true}, Left{SID: "A", Down: true}}[rnd.IntN(17)]
 			before := *j
 			effects := j.Step(r, in, now, rnd.Float64())
 			where := fmt.Sprintf("seed %d, %T", seed, in)
