@@ -48,6 +48,7 @@ var importers = map[string][]string{
 	"internal/authapi":    {"livekit", "server", "server/auth"},
 	"internal/lklog":      {"livekit", "server/sfu"},
 	"internal/throttle":   {"server/..."},
+	"internal/ask":        {"server/auth", "server/sfu"},
 	"internal/past":       {"cmd/...", "server/web", "internal/stage"},
 	"internal/report":     {"cmd/...", "internal/follow", "server/web", "internal/stage", "e2e/..."},
 	"internal/eventfile":  {"cmd/..."},

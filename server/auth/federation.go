@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/ask"
 )
 
 const (
@@ -39,7 +41,7 @@ type servers struct {
 type federation struct {
 	resolver *resolver
 	client   *http.Client    // for what is sent
-	getter   *getter         // for what is asked
+	getter   getter          // for what is asked
 	web      *http.Transport // for what is asked of a server name itself
 }
 
@@ -87,7 +89,7 @@ func newFederation(d *dialer) *federation {
 	web := newTransport(d.tls)
 	web.MaxIdleConns, web.IdleConnTimeout = 16, 5*time.Second
 	web.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.tcp(ctx, addr) }
-	return &federation{resolver: newResolver(d.dns, web), client: newClient(t), getter: newGetter(open), web: web}
+	return &federation{resolver: newResolver(d.dns, web), client: newClient(t), getter: getter{ask.New(open)}, web: web}
 }
 
 func newTransport(conf *tls.Config) *http.Transport {
@@ -113,7 +115,7 @@ func (o *servers) close() {
 	o.written.CloseIdleConnections()
 	for _, f := range []*federation{o.trusted, o.rest} {
 		f.client.CloseIdleConnections()
-		f.getter.close()
+		f.getter.Close()
 		f.web.CloseIdleConnections()
 	}
 }

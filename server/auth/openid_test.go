@@ -263,8 +263,7 @@ func TestTLSIsResumed(t *testing.T) {
 		if resumed := hs.wasResumed(); resumed != (i > 0) {
 			t.Errorf("connection %d: resumed %v", i, resumed)
 		}
-		o.servers.rest.getter.close()
-		o.servers.rest.getter.closed = false
+		o.servers.rest.getter.CloseIdle()
 	}
 }
 

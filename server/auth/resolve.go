@@ -29,10 +29,14 @@ type target struct {
 	dial []string // host:port, best first
 	host string
 	tls  string
+	id   string // the key, where it is known already
 }
 
 // key differs wherever two targets must not share connections.
 func (t target) key() string {
+	if t.id != "" {
+		return t.id
+	}
 	return strings.Join(append([]string{t.host, t.tls}, t.dial...), " ")
 }
 
@@ -101,6 +105,7 @@ func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (ta
 		if err != nil {
 			return target{}, err
 		}
+		t.id = t.key()
 		r.mu.Lock()
 		r.cache.Put(n.name, resolved{t, now.Add(keep)})
 		r.mu.Unlock()

@@ -1,4 +1,4 @@
-package auth
+package ask
 
 import (
 	"bufio"
@@ -24,7 +24,7 @@ type scripted struct {
 	asked   []string
 }
 
-func (s *scripted) open(context.Context, target) (net.Conn, error) {
+func (s *scripted) open(context.Context, string) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.opened == len(s.scripts) {
@@ -65,14 +65,18 @@ func (s *scripted) serve(c net.Conn, script []string) {
 	_, _ = r.ReadByte() // until the other side closes
 }
 
+func get(host, path string) []byte {
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+}
+
 func ok(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// What is asked over which connection, by what homeservers answer.
-func TestGetter(t *testing.T) {
+// What is asked over which connection, by what servers answer.
+func TestAsk(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", maxAnswer)
+	long := strings.Repeat("x", MaxBody)
 	for name, c := range map[string]struct {
 		scripts [][]string
 		want    []string // of each question in turn: the body, or "!"
@@ -108,24 +112,24 @@ func TestGetter(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &scripted{t: t, scripts: c.scripts}
-				g := newGetter(s.open)
+				g := New(s.open)
 				for i, want := range c.want {
-					a, err := g.get(t.Context(), target{dial: []string{"x:1"}, host: "hs.example"}, fmt.Sprint("/", i))
-					if (err != nil) != (want == "!") || err == nil && string(a.body) != want {
+					a, err := g.Ask(t.Context(), "x:1", "hs.example", get("hs.example", fmt.Sprint("/", i)))
+					if (err != nil) != (want == "!") || err == nil && string(a.Body) != want {
 						t.Errorf("question %d: %v, %v; want %.20q", i, a, err, want)
 					}
 					synctest.Wait()
 				}
-				if s.opened != c.opened || g.size() != c.kept {
-					t.Errorf("%d connections, %d kept; want %d, %d", s.opened, g.size(), c.opened, c.kept)
+				if s.opened != c.opened || g.Len() != c.kept {
+					t.Errorf("%d connections, %d kept; want %d, %d", s.opened, g.Len(), c.opened, c.kept)
 				}
 				for _, q := range s.asked {
 					if !strings.HasPrefix(q, "GET hs.example/") {
 						t.Errorf("asked %q", q)
 					}
 				}
-				g.close()
-				if g.size() != 0 {
+				g.Close()
+				if g.Len() != 0 {
 					t.Error("something is kept after close")
 				}
 			})
@@ -135,58 +139,58 @@ func TestGetter(t *testing.T) {
 
 // A question ends with its context, at its own time at the latest, and its
 // connection is not used again.
-func TestGetterPatience(t *testing.T) {
+func TestPatience(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{t: t, scripts: [][]string{{"hang"}, {"hang"}, {"hang"}, {ok("4")}}}
-		g := newGetter(s.open)
-		defer g.close()
+		g := New(s.open)
+		defer g.Close()
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := g.get(ctx, target{host: "x"}, "/"); err == nil || time.Since(start) != time.Second {
+		if _, err := g.Ask(ctx, "x", "x", get("x", "/")); err == nil || time.Since(start) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(2*time.Second, cancel)
-		if _, err := g.get(ctx, target{host: "x"}, "/"); !errors.Is(err, context.Canceled) || time.Since(start) != 3*time.Second {
+		if _, err := g.Ask(ctx, "x", "x", get("x", "/")); !errors.Is(err, context.Canceled) || time.Since(start) != 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		if _, err := g.get(t.Context(), target{host: "x"}, "/"); err == nil || time.Since(start) != 3*time.Second+getTimeout {
+		if _, err := g.Ask(t.Context(), "x", "x", get("x", "/")); err == nil || time.Since(start) != 3*time.Second+Timeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		if a, err := g.get(t.Context(), target{host: "x"}, "/"); err != nil || string(a.body) != "4" {
+		if a, err := g.Ask(t.Context(), "x", "x", get("x", "/")); err != nil || string(a.Body) != "4" {
 			t.Errorf("%v, %v", a, err)
 		}
 	})
 }
 
 // What is idle for long is closed, however many there are.
-func TestGetterReaps(t *testing.T) {
+func TestReaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{t: t}
-		for range idlePerTarget + 10 {
+		for range IdlePerPlace + 10 {
 			s.scripts = append(s.scripts, []string{ok("1")})
 		}
-		g := newGetter(s.open)
-		defer g.close()
+		g := New(s.open)
+		defer g.Close()
 		var wg sync.WaitGroup
-		for range idlePerTarget + 10 {
+		for range IdlePerPlace + 10 {
 			wg.Go(func() {
-				if _, err := g.get(t.Context(), target{host: "x"}, "/"); err != nil {
+				if _, err := g.Ask(t.Context(), "x", "x", get("x", "/")); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		if g.size() > idlePerTarget {
-			t.Errorf("%d kept", g.size())
+		if g.Len() > IdlePerPlace {
+			t.Errorf("%d kept", g.Len())
 		}
-		time.Sleep(3 * idleTime)
+		time.Sleep(3 * IdleTime)
 		synctest.Wait()
-		if g.size() != 0 || len(g.idle) != 0 || g.reaper != nil {
-			t.Errorf("%d still kept", g.size())
+		if g.Len() != 0 || len(g.idle) != 0 || g.reaper != nil {
+			t.Errorf("%d still kept", g.Len())
 		}
 	})
 }
