@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
@@ -39,6 +40,8 @@ type endpoint struct {
 	cors   bool // browsers may ask
 	home   bool // one that homeservers have
 	most   int64
+	// first, if there is one, refuses requests before their body is read.
+	first  func(*http.Request) *failure
 	answer func(context.Context, *slog.Logger, *http.Request, []byte) (any, *failure)
 }
 
@@ -69,8 +72,8 @@ func (s *Service) routes() map[string]*endpoint {
 		add(endpoint{name: "client_delegate", cors: true, home: true, answer: s.clientDelegate}, authapi.ClientDelegatePaths()...)
 	}
 	add(endpoint{name: "federation_get_token", home: true, answer: s.federationGetToken}, authapi.FederationGetTokenPaths()...)
-	add(endpoint{name: "ping", home: true, answer: s.ping}, authapi.PathPing)
-	add(endpoint{name: "transaction", home: true, method: http.MethodPut, most: maxTransaction, answer: s.transaction}, authapi.PathTransactions)
+	add(endpoint{name: "ping", home: true, first: s.homeOnly, answer: s.ping}, authapi.PathPing)
+	add(endpoint{name: "transaction", home: true, method: http.MethodPut, most: maxTransaction, first: s.homeOnly, answer: s.transaction}, authapi.PathTransactions)
 	return all
 }
 
@@ -80,6 +83,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	path := r.URL.Path
+	if raw := r.URL.RawPath; raw != "" {
+		path = raw // a path that is written in another way is another path
+	}
 	if id, ok := strings.CutPrefix(path, authapi.PathTransactions); ok && id != "" && !strings.Contains(id, "/") {
 		path = authapi.PathTransactions
 	} else if ok {
@@ -166,9 +172,14 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 	if s.closed.Load() {
 		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service is shutting down", errors.New("shutting down"), 0}
 	}
-	if wait, ok := s.allow(r, now); !ok {
+	if wait, ok := s.allow(r, e, now); !ok {
 		s.metrics.denials.WithLabelValues("address_rate").Inc()
 		return nil, limited(wait)
+	}
+	if e.first != nil {
+		if fail := e.first(r); fail != nil {
+			return nil, fail
+		}
 	}
 	rc := http.NewResponseController(w)
 	// Not every ResponseWriter has deadlines; the body is bounded anyway.
@@ -193,9 +204,10 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 	return e.answer(ctx, log, r, body)
 }
 
-// allow counts a request, and says how long to wait if there were too many.
-func (s *Service) allow(r *http.Request, now time.Time) (wait time.Duration, ok bool) {
-	if s.limiter == nil {
+// allow counts a request, and says how long to wait if there were too many. Our
+// own homeserver stands for any number of users.
+func (s *Service) allow(r *http.Request, e *endpoint, now time.Time) (wait time.Duration, ok bool) {
+	if s.limiter == nil || e.home && s.homeOnly(r) == nil {
 		return 0, true
 	}
 	client, named := throttle.ClientAddr(r, s.trusted)
@@ -240,9 +252,15 @@ func retryMillis(d time.Duration) int64 {
 	return int64(math.Ceil(float64(d) / float64(time.Millisecond)))
 }
 
+// errUTF8: JSON is UTF-8. Whoever reads it otherwise reads another room.
+var errUTF8 = errors.New("not UTF-8")
+
 // decode reads exactly one JSON value. Unless it is lenient it refuses keys that
 // the type does not have.
 func decode(data []byte, into any, lenient bool) error {
+	if !utf8.Valid(data) {
+		return errUTF8
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if !lenient {
 		d.DisallowUnknownFields()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
@@ -27,7 +28,7 @@ func badGateway(message string, err error) *failure {
 // are let through, as everywhere in Matrix.
 func readHome(body []byte, needUser, needDelay bool) (*authapi.HomeRequest, *failure) {
 	var in authapi.HomeRequest
-	if err := json.Unmarshal(body, &in); err != nil {
+	if err := decode(body, &in, true); err != nil {
 		return nil, notJSON(err)
 	}
 	if in.MemberID == "" && in.Member != nil {
@@ -112,6 +113,7 @@ func (s *Service) clientGetToken(ctx context.Context, log *slog.Logger, r *http.
 			return nil, fail
 		}
 	}
+	asked := time.Now()
 	if fail := s.member(s.home.joined(ctx, who, in.RoomID)); fail != nil {
 		return nil, fail
 	}
@@ -120,7 +122,7 @@ func (s *Service) clientGetToken(ctx context.Context, log *slog.Logger, r *http.
 	}
 	return s.grant(ctx, log, &grantee{
 		user: who.user, server: s.home.server, room: in.RoomID, slot: in.SlotID,
-		identity: homeIdentity(in, who.user), home: true,
+		identity: homeIdentity(in, who.user), home: true, asOf: asked,
 	})
 }
 
@@ -250,6 +252,7 @@ func (s *Service) federationGetToken(ctx context.Context, log *slog.Logger, r *h
 	if fail := s.member(s.home.serverJoined(ctx, in.RoomID, s.home.server)); fail != nil {
 		return nil, fail
 	}
+	asked := time.Now()
 	if fail := s.member(s.home.joined(ctx, asker{user: in.UserID}, in.RoomID)); fail != nil {
 		return nil, fail
 	}
@@ -259,30 +262,28 @@ func (s *Service) federationGetToken(ctx context.Context, log *slog.Logger, r *h
 	// Whoever may subscribe to somebody here may do so before anybody is here.
 	return s.grant(ctx, log, &grantee{
 		user: in.UserID, server: origin, room: in.RoomID, slot: in.SlotID,
-		identity: homeIdentity(in, in.UserID), home: true, create: true,
+		identity: homeIdentity(in, in.UserID), home: true, create: true, asOf: asked,
 	})
 }
 
-// servePing answers the homeserver that asks whether we are there.
-func (s *Service) ping(_ context.Context, _ *slog.Logger, r *http.Request, _ []byte) (any, *failure) {
-	return struct{}{}, s.homeOnly(r)
+// ping answers the homeserver that asks whether we are there.
+func (s *Service) ping(context.Context, *slog.Logger, *http.Request, []byte) (any, *failure) {
+	return struct{}{}, nil
 }
 
-// homeOnly lets nobody but our homeserver through.
+// homeOnly lets nobody but our homeserver through (application service API,
+// "Authorization").
 func (s *Service) homeOnly(r *http.Request) *failure {
 	token, fail := bearer(r)
 	if fail == nil && !s.fromHome(token) {
-		fail = errWrongToken
+		fail = errNotHome
 	}
 	return fail
 }
 
 // transaction takes events of the homeserver: who is not in a room any more is
 // not to stay on the SFU.
-func (s *Service) transaction(ctx context.Context, _ *slog.Logger, r *http.Request, body []byte) (any, *failure) {
-	if fail := s.homeOnly(r); fail != nil {
-		return nil, fail
-	}
+func (s *Service) transaction(ctx context.Context, _ *slog.Logger, _ *http.Request, body []byte) (any, *failure) {
 	var in struct {
 		Events []struct {
 			Type     string  `json:"type"`
@@ -300,8 +301,11 @@ func (s *Service) transaction(ctx context.Context, _ *slog.Logger, r *http.Reque
 		if e.Type != "m.room.member" || e.StateKey == nil {
 			continue
 		}
-		if e.Content.Membership == "leave" || e.Content.Membership == "ban" {
+		switch e.Content.Membership {
+		case "leave", "ban":
 			s.MemberGone(ctx, e.Room, *e.StateKey)
+		case "join":
+			s.MemberBack(ctx, e.Room, *e.StateKey)
 		}
 	}
 	return struct{}{}, nil
@@ -313,5 +317,14 @@ func (s *Service) transaction(ctx context.Context, _ *slog.Logger, r *http.Reque
 func (s *Service) MemberGone(ctx context.Context, room, user string) {
 	if !s.closed.Load() {
 		s.seats.gone(ctx, room, user, "left")
+	}
+}
+
+// MemberBack says that a user has joined a Matrix room: who had left it may be on the
+// SFU again. It may be called from any goroutine, after MemberGone in the order in
+// which both happened.
+func (s *Service) MemberBack(ctx context.Context, room, user string) {
+	if !s.closed.Load() {
+		s.seats.back(ctx, room, user)
 	}
 }

@@ -149,9 +149,9 @@ func TestHomeStatuses(t *testing.T) {
 
 		{"ping", "POST", "/_matrix/app/v1/ping", `{"transaction_id":"x"}`, byToken(string(hsToken)), 200, "", 0, nil},
 		{"ping of nobody", "POST", "/_matrix/app/v1/ping", `{}`, nil, 401, "M_MISSING_TOKEN", 0, nil},
-		{"ping of a stranger", "POST", "/_matrix/app/v1/ping", `{}`, byToken("token-ann"), 401, "M_UNKNOWN_TOKEN", 0, nil},
+		{"ping of a stranger", "POST", "/_matrix/app/v1/ping", `{}`, byToken("token-ann"), 403, "M_FORBIDDEN", 0, nil},
 		{"transaction", "PUT", "/_matrix/app/v1/transactions/1", `{"events":[]}`, byToken(string(hsToken)), 200, "", 0, nil},
-		{"transaction of a stranger", "PUT", "/_matrix/app/v1/transactions/1", `{"events":[]}`, byToken("x"), 401, "M_UNKNOWN_TOKEN", 0, nil},
+		{"transaction of a stranger", "PUT", "/_matrix/app/v1/transactions/1", `{"events":[]}`, byToken("x"), 403, "M_FORBIDDEN", 0, nil},
 		{"transaction that is none", "PUT", "/_matrix/app/v1/transactions/1", `x`, byToken(string(hsToken)), 400, "M_NOT_JSON", 0, nil},
 		{"transaction without a name", "PUT", "/_matrix/app/v1/transactions/", `{}`, byToken(string(hsToken)), 404, "M_UNRECOGNIZED", 0, nil},
 		{"transaction with a path", "PUT", "/_matrix/app/v1/transactions/a/b", `{}`, byToken(string(hsToken)), 404, "M_UNRECOGNIZED", 0, nil},

@@ -15,6 +15,7 @@ import (
 var (
 	errMissingToken = &failure{http.StatusUnauthorized, authapi.CodeMissingToken, "an access token is needed", errors.New("no access token"), 0}
 	errWrongToken   = &failure{http.StatusUnauthorized, authapi.CodeUnknownToken, "the access token is not known", errUnknownToken, 0}
+	errNotHome      = &failure{http.StatusForbidden, authapi.CodeForbidden, "not the token of the homeserver", errors.New("not the homeserver's token"), 0}
 )
 
 // bearer is the token of a request; one that is not there, or there twice, is a

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -64,16 +63,33 @@ type seats struct {
 	done chan struct{} // nil: there is no sweep
 
 	mu     sync.Mutex
-	byName *throttle.LRU[string, string] // of this replica: participant to seat
+	byName *throttle.LRU[string, string]    // of this replica: participant to seat
+	lately *throttle.LRU[string, time.Time] // who has left, by seat, for a while
 }
+
+// lateTime is how long it counts that somebody has left who had no seat: for as long
+// as a token can have been on its way to them.
+const lateTime = time.Minute
 
 // seat is one user in one Matrix room.
 type seat struct {
 	Room, User string
-	// Out says that the user is not in the room any more.
+	// Out says that the user is not in the room any more, Left since when that is
+	// known, in Unix milliseconds.
 	Out    bool
+	Left   int64
 	Places []sfuPlace
 }
+
+// leave notes that the user is not in the room.
+func (st *seat) leave(now time.Time) {
+	if !st.Out {
+		st.Out, st.Left = true, now.UnixMilli()
+	}
+}
+
+// come notes that the user is in the room.
+func (st *seat) come() { st.Out, st.Left = false, 0 }
 
 // sfuPlace is a participant that a token was given for.
 type sfuPlace struct {
@@ -90,6 +106,7 @@ func startSeats(s *seats) *seats {
 		s.interval, s.quiet = 10*time.Minute, true
 	}
 	s.byName = throttle.NewLRU[string, string](maxReports)
+	s.lately = throttle.NewLRU[string, time.Time](maxReports)
 	s.ctx, s.end = context.WithCancel(context.Background())
 	if s.enabled() {
 		s.done = make(chan struct{})
@@ -123,37 +140,63 @@ func (s *seats) run() {
 func (s *seats) enabled() bool { return s.sfu != nil && s.who != nil }
 
 // take notes that a user has a token. It must be stored before the token is given
-// away.
-func (s *seats) take(ctx context.Context, room, user string, p sfuPlace) error {
+// away. asOf is when somebody was asked whether the user is in the room, who said
+// yes; zero: nobody was. The error is an errOut if the user has left since, as far
+// as is known.
+func (s *seats) take(ctx context.Context, room, user string, p sfuPlace, asOf time.Time) error {
 	if !s.enabled() {
 		return nil
 	}
+	key, now := seatKey(room, user), time.Now()
 	s.mu.Lock()
-	s.byName.Put(leaveKey(p.Room, p.Identity), seatKey(room, user))
+	s.byName.Put(leaveKey(p.Room, p.Identity), key)
 	s.mu.Unlock()
-	full := false
-	err := s.change(ctx, seatKey(room, user), func(st *seat) time.Time {
-		st.Room, st.User, st.Out = room, user, false
+	var refused error
+	err := s.change(ctx, key, func(st *seat, _ int64) time.Time {
+		refused = nil
+		st.Room, st.User = room, user
+		left, out := s.leftLately(key, now)
+		if st.Out {
+			left, out = max(left, st.Left), true
+		}
+		if out && asOf.UnixMilli() <= left {
+			refused = errOut
+			return now.Add(s.interval)
+		}
+		st.come()
 		st.Places = slices.DeleteFunc(st.Places, func(q sfuPlace) bool {
 			return q.Room == p.Room && q.Identity == p.Identity
 		})
-		if full = len(st.Places) >= maxPlaces; !full { // none may be forgotten
-			st.Places = append(st.Places, p)
+		if len(st.Places) >= maxPlaces { // none may be forgotten
+			refused = errManyPlaces
+			return now.Add(s.interval)
 		}
-		return time.Now().Add(s.interval)
+		st.Places = append(st.Places, p)
+		return now.Add(s.interval)
 	})
-	if full && err == nil {
-		err = errManyPlaces
+	if err == nil {
+		err = refused
 	}
 	return err
 }
 
+// leftLately is when a user left who may have no seat, in Unix milliseconds.
+func (s *seats) leftLately(key string, now time.Time) (left int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.lately.Get(key)
+	return at.UnixMilli(), ok && now.Sub(at) < lateTime
+}
+
+// errOut: a user who wants a token has left the room.
+var errOut = errors.New("the user has left the room")
+
 // errManyPlaces: a user has tokens for too many participants in a room.
 var errManyPlaces = errors.New("the user has tokens for too many devices in the room")
 
-// change changes a seat, which may be a new one, and stores it until a time; no
-// places: the seat is forgotten.
-func (s *seats) change(ctx context.Context, key string, f func(*seat) (next time.Time)) error {
+// change changes a seat, which may be a new one (version 0), and stores it until a
+// time; no places: the seat is forgotten.
+func (s *seats) change(ctx context.Context, key string, f func(st *seat, version int64) (next time.Time)) error {
 	for {
 		r, err := s.store.Get(ctx, key)
 		if err != nil && !errors.Is(err, jobs.ErrNotFound) {
@@ -163,7 +206,7 @@ func (s *seats) change(ctx context.Context, key string, f func(*seat) (next time
 		if r.Version != 0 && json.Unmarshal(r.Data, &st) != nil {
 			st = seat{}
 		}
-		at := f(&st)
+		at := f(&st, r.Version)
 		switch {
 		case len(st.Places) > 0:
 			data, err := json.Marshal(st)
@@ -190,11 +233,15 @@ func (s *seats) gone(ctx context.Context, room, user, why string) {
 	if !s.enabled() {
 		return
 	}
+	key, now := seatKey(room, user), time.Now()
+	s.mu.Lock()
+	s.lately.Put(key, now) // a token may be on its way
+	s.mu.Unlock()
 	var out []sfuPlace
-	err := s.change(ctx, seatKey(room, user), func(st *seat) time.Time {
+	err := s.change(ctx, key, func(st *seat, _ int64) time.Time {
 		out = slices.Clone(st.Places)
-		st.Out = true
-		return time.Now().Add(s.interval)
+		st.leave(now)
+		return now.Add(s.interval)
 	})
 	if err != nil {
 		s.log.Warn("who has to be removed from the SFU cannot be read; the next sweep tries again", "err", err)
@@ -202,6 +249,24 @@ func (s *seats) gone(ctx context.Context, room, user, why string) {
 	}
 	for _, p := range out {
 		s.remove(ctx, p, why)
+	}
+}
+
+// back says that a user has joined a Matrix room: whoever left it may be here again.
+func (s *seats) back(ctx context.Context, room, user string) {
+	if !s.enabled() {
+		return
+	}
+	key := seatKey(room, user)
+	s.mu.Lock()
+	s.lately.Remove(key)
+	s.mu.Unlock()
+	err := s.change(ctx, key, func(st *seat, _ int64) time.Time {
+		st.come()
+		return time.Now().Add(s.interval)
+	})
+	if err != nil {
+		s.log.Warn("who may be on the SFU again cannot be stored; the next sweep asks", "err", err)
 	}
 }
 
@@ -235,107 +300,4 @@ func (s *seats) remove(ctx context.Context, p sfuPlace, why string) {
 	}
 	s.removed(why)
 	s.log.Info("a participant was removed from the SFU", "room", p.Room, "identity", p.Identity, "why", why)
-}
-
-// sweep looks at everybody whose time has come.
-func (s *seats) sweep(now time.Time) {
-	ctx, cancel := context.WithTimeout(s.ctx, max(s.interval, 10*time.Second))
-	defer cancel()
-	for {
-		list, err := s.store.Due(ctx, now.Add(s.interval/2), seatsPage)
-		rooms := map[string][]seat{}
-		for _, r := range list {
-			var st seat
-			if json.Unmarshal(r.Data, &st) != nil || seatKey(st.Room, st.User) != r.Key {
-				_ = s.store.Delete(ctx, r.Key, r.Version) // not ours, or broken
-				continue
-			}
-			rooms[st.Room] = append(rooms[st.Room], st)
-		}
-		for _, room := range slices.Sorted(maps.Keys(rooms)) {
-			if err == nil {
-				err = s.sweepRoom(ctx, room, rooms[room], now)
-			}
-		}
-		if err != nil && s.ctx.Err() == nil {
-			s.log.Warn("a sweep of the SFU did not come to its end; the next one tries again", "err", err)
-		}
-		if err != nil || len(list) < seatsPage {
-			return
-		}
-	}
-}
-
-// sweepRoom looks at users of one Matrix room. While nobody can tell who is in
-// it everybody stays: an outage must not end calls. The error is the store's.
-func (s *seats) sweepRoom(ctx context.Context, room string, list []seat, now time.Time) error {
-	in := func(string) (yes, told bool) { return false, false }
-	if !s.quiet {
-		in = s.whoIsIn(ctx, room, list)
-	}
-	for _, st := range list {
-		yes, told := in(st.User)
-		out := st.Out
-		if told {
-			out = !yes
-		}
-		if out {
-			for _, p := range st.Places {
-				s.remove(ctx, p, "swept")
-			}
-		}
-		over := map[sfuPlace]bool{}
-		for _, p := range st.Places {
-			over[p] = p.Until <= now.Unix() && !s.there(ctx, p)
-		}
-		err := s.change(ctx, seatKey(st.Room, st.User), func(cur *seat) time.Time {
-			if told && slices.Equal(cur.Places, st.Places) { // else there is a new token
-				cur.Out = out
-			}
-			cur.Places = slices.DeleteFunc(cur.Places, func(p sfuPlace) bool { return over[p] })
-			return now.Add(s.interval)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// there says whether a participant is on the SFU, for all that is known.
-func (s *seats) there(ctx context.Context, p sfuPlace) bool {
-	if s.presence == nil {
-		return false
-	}
-	_, there, err := s.presence.Participant(ctx, p.Room, p.Identity)
-	return there || err != nil
-}
-
-// whoIsIn asks the homeserver who is in a room: by the word of a local user who
-// has a token for it, else one by one.
-func (s *seats) whoIsIn(ctx context.Context, room string, list []seat) func(user string) (yes, told bool) {
-	answers := map[string]bool{}
-	for _, st := range list {
-		if userServer(st.User) != s.server || len(answers) == askers {
-			continue
-		}
-		joined, gone, err := s.who.members(ctx, st.User, room)
-		if err != nil {
-			s.log.Warn("who is in a room cannot be asked; everybody stays on the SFU", "err", err)
-			return func(string) (bool, bool) { return false, false }
-		}
-		if !gone {
-			return func(user string) (bool, bool) { return joined[user], true }
-		}
-		answers[st.User] = false
-	}
-	for _, st := range list {
-		if _, ok := answers[st.User]; ok || ctx.Err() != nil {
-			continue
-		}
-		if yes, err := s.who.joined(ctx, asker{user: st.User}, room); err == nil {
-			answers[st.User] = yes
-		}
-	}
-	return func(user string) (bool, bool) { yes, told := answers[user]; return yes, told }
 }

@@ -93,7 +93,7 @@ func (h *house) seats(store jobs.Store, l *leaves) *seats {
 // sit gives a user a token for !r, and connects.
 func (h *house) sit(t *testing.T, s *seats, user string) {
 	t.Helper()
-	if err := s.take(t.Context(), "!r", user, sfuPlace{"room", user, time.Now().Add(time.Hour).Unix()}); err != nil {
+	if err := s.take(t.Context(), "!r", user, sfuPlace{"room", user, time.Now().Add(time.Hour).Unix()}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	h.set(func() { h.sfu[leaveKey("room", user)] = true })
@@ -241,7 +241,7 @@ func TestSeatsStoreAway(t *testing.T) {
 		defer s.close()
 		h.sit(t, s, ann)
 		b.set(true, 0)
-		if err := s.take(t.Context(), "!r", bob, sfuPlace{"room", bob, 1}); !errors.Is(err, jobs.ErrStore) {
+		if err := s.take(t.Context(), "!r", bob, sfuPlace{"room", bob, 1}, time.Now()); !errors.Is(err, jobs.ErrStore) {
 			t.Errorf("%v", err)
 		}
 		s.gone(t.Context(), "!r", ann, "left")
@@ -263,7 +263,7 @@ func TestSeatPlacesBounded(t *testing.T) {
 		s := h.seats(jobs.Memory(), nil)
 		defer s.close()
 		take := func(i int) error {
-			return s.take(t.Context(), "!r", ann, sfuPlace{"room", string(rune('A' + i)), time.Now().Add(time.Hour).Unix()})
+			return s.take(t.Context(), "!r", ann, sfuPlace{"room", string(rune('A' + i)), time.Now().Add(time.Hour).Unix()}, time.Now())
 		}
 		for i := range maxPlaces {
 			if err := take(i); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
@@ -49,11 +50,23 @@ func readSFUGet(body []byte, lenient bool) (*request, *failure) {
 	if in.Room == "" {
 		return nil, missing("room")
 	}
+	if in.OpenID != nil && likePort(in.OpenID.MatrixServerName, in.DeviceID) {
+		return nil, badJSON("device_id begins like a port: the participant would have the name of another server's user")
+	}
 	req := &request{
 		room: in.Room, slot: string(matrixrtc.RoomCall), delay: in.Delay,
 		identity: func(user string) string { return user + ":" + in.DeviceID },
 	}
 	return req, req.readShared(in.OpenID)
+}
+
+// likePort says whether a device id after a user id can be read as the port of the
+// user's server: @ann:one.example and "8448:D" are together what
+// @ann:one.example:8448 and "D" are (docs/protocol.md R-AUTH-9).
+func likePort(server, device string) bool {
+	name, err := parseServerName(server)
+	port, _, ok := strings.Cut(device, ":")
+	return err == nil && name.port == "" && ok && validPort(port)
 }
 
 func readGetToken(body []byte, lenient bool) (*request, *failure) {
@@ -212,6 +225,9 @@ type grantee struct {
 	home         bool       // asks at an endpoint for homeservers, and was found in the room
 	create       bool       // the room is made also with restricted access
 	leave        *leave.Job // to be looked after; nil: none. Its Room is not set
+	// asOf is when somebody was asked whether the user is in the room, who said yes;
+	// zero: nobody was.
+	asOf time.Time
 }
 
 // grant opens the room if that is allowed, takes the leave over, and signs a token.
@@ -249,17 +265,41 @@ func (s *Service) grant(ctx context.Context, log *slog.Logger, g *grantee) (any,
 		}
 	}
 	now := time.Now()
-	err := s.seats.take(ctx, g.room, g.user, sfuPlace{alias, g.identity, now.Add(s.signer.lifetime).Unix()})
-	if errors.Is(err, errManyPlaces) {
-		s.metrics.denials.WithLabelValues("devices").Inc()
-		return nil, limited(time.Minute)
-	}
-	if err != nil {
-		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service cannot remember the token", err, 0}
+	if fail := s.seat(ctx, g, sfuPlace{alias, g.identity, now.Add(s.signer.lifetime).Unix()}); fail != nil {
+		return nil, fail
 	}
 	jwt := s.signer.sign(alias, g.identity, s.mayPublish(g.server, access, g.home), now)
 	log.Info("token issued", "user", g.user, "room", g.room, "slot", g.slot, "alias", alias, "access", string(access))
 	return authapi.TokenResponse{URL: s.cfg.SFUURL, JWT: jwt}, nil
+}
+
+// seat notes who has a token. Of somebody who has left the room, as far as is known,
+// it is asked whether that is still so.
+func (s *Service) seat(ctx context.Context, g *grantee, p sfuPlace) *failure {
+	err := s.seats.take(ctx, g.room, g.user, p, g.asOf)
+	if errors.Is(err, errOut) {
+		now := time.Now()
+		ctx, cancel := context.WithTimeout(ctx, s.verify)
+		defer cancel()
+		joined, unknown := s.home.joined(ctx, asker{user: g.user}, g.room)
+		if errors.Is(unknown, errNoEndpoint) {
+			joined, unknown = false, nil // the last word counts
+		}
+		if fail := s.member(joined, unknown); fail != nil {
+			return fail
+		}
+		err = s.seats.take(ctx, g.room, g.user, p, now)
+	}
+	switch {
+	case errors.Is(err, errOut): // meanwhile
+		return s.member(false, nil)
+	case errors.Is(err, errManyPlaces):
+		s.metrics.denials.WithLabelValues("devices").Inc()
+		return limited(time.Minute)
+	case err != nil:
+		return &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service cannot remember the token", err, 0}
+	}
+	return nil
 }
 
 // quota counts a token of a user.
@@ -288,10 +328,12 @@ func (s *Service) checkMembership(ctx context.Context, g *grantee) *failure {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.verify)
 	defer cancel()
+	now := time.Now()
 	joined, err := s.home.joined(ctx, asker{user: g.user}, g.room)
 	if errors.Is(err, errNoEndpoint) {
 		return nil // of another server, and nobody can tell
 	}
+	g.asOf = now
 	return s.member(joined, err)
 }
 
