@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var commandNames = []string{"demo", "login", "logout", "sessions", "history", "watch", "join", "room", "serve", "healthcheck", "version", "completion"}
+var commandNames = []string{"demo", "login", "logout", "sessions", "history", "watch", "join", "room", "serve", "healthcheck", "generate-registration", "version", "completion"}
 
 // Help teaches by example, and is the same for everybody.
 func TestHelp(t *testing.T) {

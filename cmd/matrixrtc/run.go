@@ -31,6 +31,8 @@ type commands struct {
 	Serve       ServeCmd       `cmd:"" help:"Run the site beside a homeserver: SFU, authorization, status page." group:"site"`
 	Healthcheck HealthcheckCmd `cmd:"" help:"Ask a running site whether it is well." group:"site"`
 
+	GenerateRegistration GenerateRegistrationCmd `cmd:"" help:"Make the site an application service of its homeserver." group:"site"`
+
 	Version    VersionCmd    `cmd:"" help:"Print what this program is made of." group:"other"`
 	Completion CompletionCmd `cmd:"" help:"Print the completion script of a shell." group:"other"`
 

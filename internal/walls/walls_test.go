@@ -38,7 +38,7 @@ var importers = map[string][]string{
 	"rtctest":             {"e2e/...", "internal/pagetest"},
 	"internal/pagetest":   {"e2e/..."},
 	"server":              {"cmd/...", "internal/stage", "e2e/..."},
-	"server/auth":         {"server", "e2e/..."},
+	"server/auth":         {"server", "cmd/...", "e2e/..."},
 	"server/auth/leave":   {"server/auth"},
 	"server/auth/jobs":    {"server", "server/auth", "server/auth/jobs/jobstest", "e2e/..."},
 	"server/auth/xmatrix": {"server/auth"},
