@@ -219,7 +219,7 @@ func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, 
 		return &media{
 			url: websocketURL(s.cfg.SFU.URL), key: s.key, secret: s.secret, rooms: rooms,
 			advertised: websocketURL(s.cfg.SFU.URL),
-			close:      func() error { client.CloseIdleConnections(); return nil },
+			close:      func() error { rooms.CloseIdle(); client.CloseIdleConnections(); return nil },
 		}, nil
 	}
 	conf, err := s.cfg.embedded(s.key, s.secret)

@@ -33,28 +33,50 @@ type Participant struct {
 type Rooms struct {
 	key, secret string
 	service     livekit.RoomService
+	creator     *creator // nil: service makes rooms, too
 }
 
-// NewRooms speaks to the room service at an http(s) URL, over client.
+// NewRooms speaks to the room service at an http(s) URL, over client. Rooms are
+// made over connections of their own, to the same host with the same TLS
+// configuration, where the transport of client makes nothing more of it.
 func NewRooms(url, key, secret string, client *http.Client) *Rooms {
-	return &Rooms{key, secret, livekit.NewRoomServiceProtobufClient(url, client)}
+	return &Rooms{key, secret, livekit.NewRoomServiceProtobufClient(url, client), newCreator(url, key, secret, client)}
+}
+
+// CloseIdle closes the idle connections that rooms were made over; those of the
+// client are the caller's.
+func (r *Rooms) CloseIdle() {
+	if r.creator != nil {
+		r.creator.conns.CloseIdle()
+	}
 }
 
 // CreateRoom makes a room, or keeps the one that has the name.
 func (r *Rooms) CreateRoom(ctx context.Context, name string) error {
+	if err := r.createRoom(ctx, name); err != nil {
+		return fmt.Errorf("create room on the SFU: %w", err)
+	}
+	return nil
+}
+
+func (r *Rooms) createRoom(ctx context.Context, name string) error {
+	if r.creator != nil {
+		return r.creator.create(ctx, name)
+	}
 	ctx, err := r.authorize(ctx, &auth.VideoGrant{RoomCreate: true})
 	if err != nil {
 		return err
 	}
-	_, err = r.service.CreateRoom(ctx, &livekit.CreateRoomRequest{
+	_, err = r.service.CreateRoom(ctx, createRequest(name))
+	return err
+}
+
+func createRequest(name string) *livekit.CreateRoomRequest {
+	return &livekit.CreateRoomRequest{
 		Name:             name,
 		EmptyTimeout:     uint32(EmptyTimeout / time.Second),
 		DepartureTimeout: uint32(DepartureTimeout / time.Second),
-	})
-	if err != nil {
-		return fmt.Errorf("create room on the SFU: %w", err)
 	}
-	return nil
 }
 
 // Participants lists who is in a room. A room that does not exist has nobody.

@@ -3,9 +3,9 @@
 // LiveKit appears in the exported API.
 //
 // LiveKit's own HTTP API listens on a loopback port that nobody needs to know;
-// Handler lets its signalling paths through, and CreateRoom, Participants and
-// RemoveParticipant speak to it from within. The package signs no tokens for
-// clients: that is the authorization service's work.
+// Handler lets its signalling paths through, and Participants and RemoveParticipant
+// speak to it from within; CreateRoom needs no connection. The package signs no
+// tokens for clients: that is the authorization service's work.
 //
 // LiveKit was not made to be embedded. It keeps its logger and its metrics in
 // process-wide variables and leaves some sixty goroutines behind at every
@@ -53,6 +53,7 @@ type SFU struct {
 	proxy  http.Handler
 
 	closing   atomic.Bool
+	making    sync.RWMutex  // rooms, in this process
 	done      chan struct{} // closed when the server's Start has returned
 	err       error         // of the server's Start; read after done
 	closeOnce sync.Once
@@ -203,7 +204,9 @@ func (s *SFU) Done() <-chan struct{} { return s.done }
 func (s *SFU) Close() error {
 	s.closeOnce.Do(func() {
 		defer close(s.closed)
+		s.making.Lock()
 		s.closing.Store(true)
+		s.making.Unlock()
 		s.drain()
 		s.stop()
 		running.Store(false)
@@ -245,6 +248,7 @@ func (s *SFU) stop() {
 		s.server.Stop(true)
 		select {
 		case <-s.done:
+			s.CloseIdle()
 			s.client.CloseIdleConnections()
 			return
 		case <-tick.C:

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/livekit/livekit-server/pkg/service"
+	"github.com/livekit/protocol/livekit"
+
 	"github.com/matrixrtc-go/matrixrtc/internal/lklog"
 )
 
@@ -54,6 +57,14 @@ func TestLife(t *testing.T) {
 	t.Run("rooms", func(t *testing.T) { testRooms(t, s) })
 	t.Run("handler", func(t *testing.T) { testHandler(t, s) })
 
+	t.Run("full", func(t *testing.T) {
+		s.conf.livekit.Limit.NumTracks = 1
+		defer func() { s.conf.livekit.Limit.NumTracks = 0 }()
+		if err := s.CreateRoom(t.Context(), "b"); err != nil {
+			t.Error("no track is there, and there may be one:", err)
+		}
+	})
+
 	port := s.UDPPort()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -65,6 +76,9 @@ func TestLife(t *testing.T) {
 	case <-s.Done():
 	default:
 		t.Error("Done is not closed after Close")
+	}
+	if err := s.CreateRoom(t.Context(), "late"); !errors.Is(err, ErrClosing) {
+		t.Errorf("a room after the end: %v, want ErrClosing", err)
 	}
 
 	again := startTest(t, Config{UDPPort: port})
@@ -104,6 +118,25 @@ func testRooms(t *testing.T, s *SFU) {
 		if err := s.CreateRoom(ctx, "a room/+="); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := s.Rooms.CreateRoom(ctx, "by http"); err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range []string{"a room/+=", "by http"} {
+		made := s.server.RoomManager().GetRoom(ctx, livekit.RoomName(room))
+		if made == nil {
+			t.Errorf("room %q is not there", room)
+		} else if p := made.ToProto(); p.EmptyTimeout != 300 || p.DepartureTimeout != 20 {
+			t.Errorf("room %q waits %d s, and %d s at its end", room, p.EmptyTimeout, p.DepartureTimeout)
+		}
+	}
+	if err := s.CreateRoom(ctx, strings.Repeat("x", 1000)); !errors.Is(err, service.ErrRoomNameExceedsLimits) {
+		t.Errorf("a name that is too long: %v", err)
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := s.CreateRoom(gone, "x"); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of the context: %v", err)
 	}
 	for _, room := range []string{"a room/+=", "nowhere"} {
 		list, err := s.Participants(ctx, room)
