@@ -192,8 +192,13 @@ func (v *validator) auth() {
 	if _, err := inline("", "auth.redis_password_file", a.RedisPasswordFile); err != nil {
 		v.fileProblems(err)
 	}
-	for _, line := range splitErrors(auth.CheckPolicy(c.policy())) {
+	policy := c.policy()
+	policy.Local = c.Policy.Local // the other names are checked where they stand
+	for _, line := range splitErrors(auth.CheckPolicy(policy)) {
 		v.add("policy", line)
+	}
+	if policy.Publish == auth.PublishLocal && len(c.policy().Local) == 0 && c.AppService.off() {
+		v.add("policy.publish", "local: no homeserver of the site is named; give homeserver.server_name or policy.local_homeservers")
 	}
 	v.appService()
 }
@@ -326,7 +331,8 @@ func (c *Config) clientAPIsEnv(value string) (problems []Problem) {
 
 // authWarnings are things that work but will surprise.
 func (c *Config) authWarnings() (list []string) {
-	if c.Auth.Store == AuthMemory || c.Auth.Store == "" && c.Auth.Redis == "" {
+	trial := c.PublicURL == "" && !c.AuthOnly
+	if c.Auth.Store == "" && c.Auth.Redis == "" && !trial {
 		list = append(list, "auth.store is not set: leaves that clients delegate are forgotten when the service ends; name a file, or a redis")
 	}
 	if c.Auth.TokenWindow > 0 {

@@ -70,6 +70,7 @@ func TestFullConfig(t *testing.T) {
 		AllowNetworks:  Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.5/32")},
 		TrustedProxies: Networks{netip.MustParsePrefix("172.16.0.0/12")},
 		RateLimit:      RateLimit{5, 50}, TokenLifetime: 30 * time.Minute,
+		Auth:  Auth{Store: "/var/lib/matrixrtc/delegated.db", SanityCheck: 90 * time.Second},
 		Media: Media{Address: "203.0.113.5"}, LogLevel: "debug",
 	}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmpopts.IgnoreTypes(yaml.Node{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
@@ -165,16 +166,23 @@ func TestEnvironment(t *testing.T) {
 		{"bad names", "", []string{"LIVEKIT_FULL_ACCESS_HOMESERVERS=a_b,*"}, "", "", "", nil, []string{`LIVEKIT_FULL_ACCESS_HOMESERVERS: full_access_homeservers: "*" stands alone`}},
 		{"insecure", "", []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS=YES_I_KNOW_WHAT_I_AM_DOING", full}, "", "", "", []string{"public_url", "certificates are not checked"}, nil},
 		{"insecure, but not sure", "", []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS=true", full}, "", "", "", nil, []string{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS: the only value"}},
-		{"not here yet", "", []string{"LIVEKIT_REDIS_URL=redis://x", "LIVEKIT_AS_TOKEN=hunter2", "LIVEKIT_CS_API_URL_OVERRIDES=a.example=https://x", "LIVEKIT_API_KEY=x", "LIVEKIT_FOO=1", full, "PATH=/bin"}, "", "", "",
-			[]string{"LIVEKIT_REDIS_URL has no effect", "LIVEKIT_AS_TOKEN has no effect", "LIVEKIT_CS_API_URL_OVERRIDES has no effect", "LIVEKIT_FOO has no effect", "public_url"}, nil},
-		{"overrides that are none", "", []string{"LIVEKIT_CS_API_URL_OVERRIDES=a.example", full}, "", "", "", nil, []string{"LIVEKIT_CS_API_URL_OVERRIDES: want server="}},
+		{"not here", "", []string{"LIVEKIT_API_KEY=x", "LIVEKIT_FOO=1", "LIVEKIT_CONFIG=x", full, "PATH=/bin"}, "", "", "",
+			[]string{"LIVEKIT_FOO has no effect", "LIVEKIT_CONFIG has no effect", "public_url"}, nil},
+		{"overrides that are none", "", []string{"LIVEKIT_CS_API_URL_OVERRIDES=a.example", full}, "", "", "", nil, []string{"LIVEKIT_CS_API_URL_OVERRIDES: \"a.example\": want server="}},
+		{"the service alone", "", []string{"LIVEKIT_URL=wss://lk.example", "LIVEKIT_KEY=k", "LIVEKIT_SECRET=s", "LIVEKIT_JWT_BIND=:1", "MATRIXRTC_AUTH_ONLY=true", full}, "wss://lk.example", "k", ":1", []string{"leaves that clients delegate are forgotten"}, nil},
+		{"the service alone, of nothing", "", []string{"MATRIXRTC_AUTH_ONLY=yes", "MATRIXRTC_AUTH_LENIENT=perhaps", "LIVEKIT_REDIS_URL=localhost", "LIVEKIT_REDIS_PASSWORD=hunter2", "LIVEKIT_AS_TOKEN=hunter2", "LIVEKIT_HS_TOKEN=hunter2",
+			"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS=soon", "LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS=-1", "MATRIXRTC_AUTH_TOKEN_WINDOW=1h", "MATRIXRTC_PUBLISH=nobody", full}, "", "", "", nil,
+			[]string{"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS: want a number of seconds", "LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS: want a number of seconds",
+				"MATRIXRTC_AUTH_ONLY: want true or false", "MATRIXRTC_AUTH_LENIENT: want true or false",
+				"LIVEKIT_REDIS_URL: auth.redis: want redis://", "MATRIXRTC_AUTH_TOKEN_WINDOW: auth.token_window: want 0", "policy: publish",
+				"app_service.server_name: missing", "app_service: the two tokens are the same"}},
 		{"media", "", []string{"NODE_IP=here", "UDP_PORT=1-2", full}, "", "", "", nil, []string{"UDP_PORT: want one port", "NODE_IP: media.address: want an IP address"}},
 		{"gap-fill", "gapfill: {redis: 'redis://file'}\n", []string{"MATRIXRTC_GAPFILL=auto", "MATRIXRTC_GAPFILL_STORE=memory", "MATRIXRTC_HOMESERVER_URL=http://hs.example", "MATRIXRTC_GAPFILL_PROXY=true", "MATRIXRTC_GAPFILL_MAX_DELAY=1h", full}, "", "", "", []string{"public_url", "forgotten when the site ends"}, nil},
-		{"gap-fill behind a proxy that picks paths", "", []string{"MATRIXRTC_GAPFILL=on", "MATRIXRTC_GAPFILL_STORE=/nowhere", "MATRIXRTC_HOMESERVER_URL=http://hs.example", "MATRIXRTC_PUBLIC_URL=https://x.example", full}, "", "", "", []string{"gapfill.upstream is not set"}, nil},
+		{"gap-fill behind a proxy that picks paths", "", []string{"MATRIXRTC_GAPFILL=on", "MATRIXRTC_GAPFILL_STORE=/nowhere", "MATRIXRTC_HOMESERVER_URL=http://hs.example", "MATRIXRTC_PUBLIC_URL=https://x.example", full}, "", "", "", []string{"auth.store", "gapfill.upstream is not set"}, nil},
 		{"gap-fill, wrong", "", []string{"MATRIXRTC_GAPFILL=on", "MATRIXRTC_GAPFILL_UPSTREAM=hs.example", "MATRIXRTC_GAPFILL_REDIS=localhost", "MATRIXRTC_GAPFILL_REQUIRE_AUTH=perhaps", "MATRIXRTC_GAPFILL_MAX_SCHEDULED=many", "MATRIXRTC_GAPFILL_MAX_DELAY=hunter2", "MATRIXRTC_GAPFILL_AS_TOKEN_FILE=/nowhere", full}, "", "", "", nil,
 			[]string{"MATRIXRTC_GAPFILL_REQUIRE_AUTH: want true", "MATRIXRTC_GAPFILL_MAX_DELAY: want a time", "MATRIXRTC_GAPFILL_MAX_SCHEDULED: want a number",
 				"MATRIXRTC_GAPFILL_UPSTREAM: gapfill.upstream: want https://", "MATRIXRTC_GAPFILL_REDIS: gapfill.redis: want redis://", "MATRIXRTC_GAPFILL_AS_TOKEN_FILE: gapfill.as_token_file: open /nowhere", "gapfill.key_file: missing"}},
-		{"ours win over theirs", "", []string{"MATRIXRTC_LISTEN=:1", "LIVEKIT_JWT_BIND=:2", "MATRIXRTC_PUBLIC_URL=http://x.example", full}, "", "", ":1", []string{"browsers refuse"}, nil},
+		{"ours win over theirs", "", []string{"MATRIXRTC_LISTEN=:1", "LIVEKIT_JWT_BIND=:2", "MATRIXRTC_PUBLIC_URL=http://x.example", full}, "", "", ":1", []string{"browsers refuse", "auth.store"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -54,7 +54,8 @@ func TestExampleConfigIsComplete(t *testing.T) {
 	}
 	for _, block := range []struct{ typ, prefix string }{
 		{"Config", ""}, {"Admin", "admin."}, {"Homeserver", "homeserver."}, {"RateLimit", "rate_limit."},
-		{"SFU", "sfu."}, {"Media", "media."}, {"GapFill", "gapfill."}, {"Clean", "clean."},
+		{"SFU", "sfu."}, {"Media", "media."}, {"GapFill", "gapfill."}, {"Auth", "auth."},
+		{"Policy", "policy."}, {"Quota", "policy.per_user."}, {"AppService", "app_service."}, {"Clean", "clean."},
 	} {
 		for _, key := range knownKeys(block.typ) {
 			if cfg.origin[block.prefix+key] == "" && !strings.Contains(text, key) {
@@ -73,7 +74,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 	for _, v := range variables {
 		names = append(names, v.name)
 	}
-	names = append(names, gapFillVariables...)
+	names = slices.Concat(names, gapFillVariables, authVariables)
 	for name := range missing {
 		names = append(names, name)
 	}
