@@ -40,6 +40,8 @@ type DendriteOptions struct {
 	Build *BuildOptions
 	// Logger hears of start and end; nil discards.
 	Logger *slog.Logger
+	// AppServices are the registration files of application services.
+	AppServices [][]byte
 }
 
 // StartDendrite starts a Dendrite on loopback and returns when it answers. Its
@@ -71,7 +73,7 @@ func StartDendrite(ctx context.Context, opts *DendriteOptions) (*Homeserver, err
 		return nil, err
 	}
 	hs := newHomeserver("Dendrite", o.ServerName, dir, o.Logger)
-	if err := hs.configureDendrite(binary); err != nil {
+	if err := hs.configureDendrite(binary, o.AppServices); err != nil {
 		hs.Close()
 		return nil, err
 	}
@@ -110,13 +112,22 @@ func dendriteBinary(ctx context.Context, o *DendriteOptions) (string, error) {
 }
 
 // configureDendrite writes key and configuration into the directory.
-func (hs *Homeserver) configureDendrite(binary string) error {
-	keyID, err := writeSigningKey(filepath.Join(hs.dir.path, "matrix_key.pem"))
+func (hs *Homeserver) configureDendrite(binary string, services [][]byte) error {
+	hs.keyFile = filepath.Join(hs.dir.path, "matrix_key.pem")
+	keyID, err := writeSigningKey(hs.keyFile)
 	if err != nil {
 		return fmt.Errorf("writing the homeserver's key: %w", err)
 	}
 	hs.keyID = keyID
-	config, err := json.MarshalIndent(dendriteConfig(hs.serverName), "", "  ")
+	settings := dendriteConfig(hs.serverName)
+	if len(services) > 0 {
+		files, err := hs.writeAppServices(services)
+		if err != nil {
+			return err
+		}
+		settings["app_service_api"] = object{"config_files": files}
+	}
+	config, err := json.MarshalIndent(settings, "", "  ")
 	if err != nil {
 		return err
 	}

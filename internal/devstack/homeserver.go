@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"sync"
@@ -19,7 +21,7 @@ import (
 type Homeserver struct {
 	name, serverName string
 	dir              *dataDir
-	keyID            string
+	keyID, keyFile   string
 	command          func(port int) ([]string, error) // program and arguments
 	logger           *slog.Logger
 	client           *http.Client
@@ -51,6 +53,23 @@ func (hs *Homeserver) URL() string {
 
 // ServerName is the part after the colon of the server's user ids.
 func (hs *Homeserver) ServerName() string { return hs.serverName }
+
+// SigningKeyFile is the file with the key that the server signs with, in the form
+// that it reads. It is a secret, and gone after Close.
+func (hs *Homeserver) SigningKeyFile() string { return hs.keyFile }
+
+// writeAppServices writes registration files into the directory, and returns their
+// names.
+func (hs *Homeserver) writeAppServices(files [][]byte) (names []string, err error) {
+	for i, data := range files {
+		name := fmt.Sprintf("appservice-%d.yaml", i)
+		if err := os.WriteFile(filepath.Join(hs.dir.path, name), data, 0o600); err != nil {
+			return nil, fmt.Errorf("writing the registration of an application service: %w", err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
 
 // Pid is the process id of the child that runs now or ran last.
 func (hs *Homeserver) Pid() int {

@@ -54,6 +54,8 @@ type SynapseOptions struct {
 	// off. By default those that MatrixRTC uses are on: state_after (MSC4222),
 	// sticky events (MSC4354), and transports (MSC4143).
 	Features map[string]bool
+	// AppServices are the registration files of application services.
+	AppServices [][]byte
 }
 
 // RateLimit is one of Synapse's rate limits.
@@ -150,6 +152,12 @@ func (hs *Homeserver) configureSynapse(python string, o *SynapseOptions) error {
 		return err
 	}
 	config := synapseConfig(o)
+	if len(o.AppServices) > 0 {
+		if config["app_service_config_files"], err = hs.writeAppServices(o.AppServices); err != nil {
+			return err
+		}
+	}
+	hs.keyFile = filepath.Join(hs.dir.path, "signing.key")
 	for name, data := range map[string][]byte{"signing.key": []byte(key), "log.json": log} {
 		if err := os.WriteFile(filepath.Join(hs.dir.path, name), data, 0o600); err != nil {
 			return fmt.Errorf("writing the homeserver's key: %w", err)
