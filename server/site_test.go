@@ -155,6 +155,7 @@ func TestSite(t *testing.T) {
 	t.Run("routes", func(t *testing.T) { testRoutes(t, r) })
 	t.Run("discovery", func(t *testing.T) { testDiscovery(t, r) })
 	t.Run("rooms", func(t *testing.T) { testRooms(t, r) })
+	t.Run("inside", func(t *testing.T) { testInside(t, r) })
 	t.Run("admin", func(t *testing.T) {
 		resp, err := http.Get("http://" + r.AdminAddr().String() + "/")
 		if err != nil || resp.StatusCode != 200 {
@@ -245,7 +246,9 @@ func testRoutes(t *testing.T, r *running) {
 		{"POST", "/livekit/jwt/get_token", 400, "M_NOT_JSON"},
 		{"OPTIONS", "/livekit/jwt/get_token", 200, ""},
 		{"GET", "/get_token", 405, ""},
-		{"POST", "/livekit/jwt/delegate_delayed_leave", 404, "M_UNRECOGNIZED"},
+		{"POST", "/livekit/jwt/delegate_delayed_leave", 400, "M_NOT_JSON"},
+		{"POST", "/_matrix/app/v1/ping", 404, "M_UNRECOGNIZED"},
+		{"POST", "/_matrix/client/v1/rtc/livekit/get_token", 404, "M_UNRECOGNIZED"},
 		{"GET", "/", 404, "M_UNRECOGNIZED"},
 		{"GET", "/status.json", 404, "M_UNRECOGNIZED"},
 		{"GET", "/livekit/sfu/rtc/validate", 401, ""},
