@@ -75,7 +75,7 @@ const lateTime = time.Minute
 type seat struct {
 	Room, User string
 	// Out says that the user is not in the room any more, Left since when that is
-	// known, in Unix milliseconds.
+	// known, in Unix nanoseconds.
 	Out    bool
 	Left   int64
 	Places []sfuPlace
@@ -83,9 +83,7 @@ type seat struct {
 
 // leave notes that the user is not in the room.
 func (st *seat) leave(now time.Time) {
-	if !st.Out {
-		st.Out, st.Left = true, now.UnixMilli()
-	}
+	st.Out, st.Left = true, max(st.Left, now.UnixNano())
 }
 
 // come notes that the user is in the room.
@@ -159,7 +157,7 @@ func (s *seats) take(ctx context.Context, room, user string, p sfuPlace, asOf ti
 		if st.Out {
 			left, out = max(left, st.Left), true
 		}
-		if out && asOf.UnixMilli() <= left {
+		if out && (asOf.IsZero() || asOf.UnixNano() <= left) {
 			refused = errOut
 			return now.Add(s.interval)
 		}
@@ -180,12 +178,15 @@ func (s *seats) take(ctx context.Context, room, user string, p sfuPlace, asOf ti
 	return err
 }
 
-// leftLately is when a user left who may have no seat, in Unix milliseconds.
+// leftLately is when a user left who may have no seat, in Unix nanoseconds.
 func (s *seats) leftLately(key string, now time.Time) (left int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, ok := s.lately.Get(key)
-	return at.UnixMilli(), ok && now.Sub(at) < lateTime
+	if !ok || now.Sub(at) >= lateTime {
+		return 0, false
+	}
+	return at.UnixNano(), true
 }
 
 // errOut: a user who wants a token has left the room.

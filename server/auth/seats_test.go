@@ -135,6 +135,7 @@ func TestSweep(t *testing.T) {
 		s.joined(t.Context(), "room", bob)
 		h.want(t, "5m30s "+ann, "5m30s "+bob, "6m0s "+bob)
 		h.set(func() { h.in["!r "+bob] = true })
+		time.Sleep(time.Second)
 		h.sit(t, s, bob)
 		time.Sleep(time.Minute)
 		h.want(t, "5m30s "+ann, "5m30s "+bob, "6m0s "+bob)
