@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -156,11 +157,11 @@ func (s *Service) relay(ctx context.Context, user string, in *authapi.HomeReques
 	}
 	switch code := a.code(); {
 	case a.status == http.StatusForbidden && code == authapi.CodeForbidden:
-		return nil, &failure{a.status, code, "the homeserver of the SFU says: not in the room", &statusError{a.status}, 0}
+		return nil, &failure{a.status, code, "the homeserver of the SFU says: not in the room", a.refused(name), 0}
 	case a.status == http.StatusBadRequest && code == authapi.CodeInvalidParam:
-		return nil, &failure{a.status, code, "the homeserver of the SFU has no such SFU", &statusError{a.status}, 0}
+		return nil, &failure{a.status, code, "the homeserver of the SFU has no such SFU", a.refused(name), 0}
 	case a.status != http.StatusOK:
-		return nil, badGateway("the homeserver of the SFU gives no token", &statusError{a.status})
+		return nil, badGateway("the homeserver of the SFU gives no token", a.refused(name))
 	case json.Unmarshal(a.body, &answer) != nil || answer.JWT == "":
 		return nil, badGateway("the homeserver of the SFU gives no token", errors.New("no jwt in the answer"))
 	}
@@ -168,6 +169,11 @@ func (s *Service) relay(ctx context.Context, user string, in *authapi.HomeReques
 		answer.URL = in.URL
 	}
 	return authapi.TokenResponse{URL: answer.URL, JWT: answer.JWT}, nil
+}
+
+// refused says who has refused a request, for the log.
+func (a *reply) refused(by serverName) error {
+	return fmt.Errorf("%s answers %d %s", by.name, a.status, shorten(a.code()))
 }
 
 // askPeer asks another homeserver for a token, as our own one: signed with its
