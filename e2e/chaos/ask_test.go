@@ -42,7 +42,7 @@ func (s *stack) ask(ctx context.Context, as homeserver.Credentials, method, path
 	return json.Unmarshal(raw, answer)
 }
 
-// delayedEvent is an entry of the homeserver's list.
+// delayedEvent is an entry of the list of what is held back.
 type delayedEvent struct {
 	ID   string           `json:"delay_id"`
 	Room matrixrtc.RoomID `json:"room_id"`
@@ -56,7 +56,10 @@ func (s *stack) delayed(ctx context.Context, of homeserver.Credentials) ([]delay
 	}
 	err := s.ask(ctx, of, http.MethodGet, "/unstable/org.matrix.msc4140/delayed_events",
 		url.Values{"status": {"scheduled"}}, nil, &answer)
-	return append(answer.Old, answer.New...), err
+	if len(answer.New) > 0 { // the same list: gap-fill gives it under the names of all generations
+		return answer.New, err
+	}
+	return answer.Old, err
 }
 
 // fates asks what has become of somebody's delayed events: "send" or "cancel",

@@ -57,6 +57,7 @@ func (res *results) playAll(t *testing.T, server serverKind, dialects []dialectN
 		for _, sc := range loudScenarios() {
 			res.play(t, s, &sc, dialect)
 		}
+		t.Log(s.pulse)
 		if !*flagAll {
 			return
 		}
@@ -91,7 +92,6 @@ func (r *run) play() {
 		r.log.add("STEP", "%s", st.say)
 		if err := st.do(r); err != nil {
 			r.judge(ranThrough, fmt.Errorf("%s: %w", st.say, err), "")
-			r.lastWords()
 			break
 		}
 	}
@@ -100,6 +100,15 @@ func (r *run) play() {
 		r.checkTimeline()
 		r.checkCovered()
 	}
+	r.judgeAll()
+	if r.t.Failed() {
+		r.lastWords()
+	}
+}
+
+// judgeAll has the test fail for what does not hold and should, and for what
+// holds and cannot.
+func (r *run) judgeAll() {
 	failed := map[string]bool{}
 	for i, v := range r.verdicts {
 		switch expected := slices.Contains(r.scenario.wrong, v.invariant); {

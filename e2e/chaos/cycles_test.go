@@ -49,7 +49,7 @@ func TestCrashCycles(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Log(c.summary())
+	logLines(t, c.summary()+"\n"+s.pulse.String())
 }
 
 // cycles counts what has come of all of them.
@@ -103,6 +103,9 @@ func (c *cycles) play(t *testing.T, s *stack, n uint64) {
 		if !v.ok {
 			t.Errorf("%s: %s", v.invariant, v.text)
 		}
+	}
+	if t.Failed() {
+		r.lastWords()
 	}
 }
 
@@ -176,7 +179,7 @@ func (c *cycles) cycle(r *run, a *actor, chance *rand.Rand, phase string) error 
 // nothing that is held back, nobody in the room's state, nobody to be seen.
 func (c *cycles) rest(r *run, a *actor) error {
 	died := a.died()
-	err := r.ask(time.Until(died.Add(cycleDelay+promptly)), "nothing is left of it", func() (bool, string) {
+	err := r.poll(500*time.Millisecond, died, cycleDelay+promptly, "nothing is left of it", func() (bool, string) {
 		if delays, err := r.stack.delayed(r.ctx, a.creds); err != nil || len(delays) > 0 {
 			return false, fmt.Sprintf("held back: %v %v", delays, err)
 		}

@@ -69,7 +69,7 @@ func startPart(w *wire, h *host, kind, name string, tell func(report)) (*part, e
 		return nil, err
 	}
 	p := &part{name: name, cmd: w.command(h, self), logs: &tail{}, done: make(chan struct{}), waiting: map[int]chan report{}}
-	p.cmd.Env = append(os.Environ(), envPart+"="+kind)
+	p.cmd.Env = append(os.Environ(), envPart+"="+kind, "TMPDIR="+inMemory)
 	p.cmd.Stderr = p.logs
 	p.cmd.WaitDelay = 2 * time.Second
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -269,7 +269,7 @@ type tail struct {
 }
 
 func (t *tail) Write(b []byte) (int, error) {
-	const keep = 16 << 10
+	const keep = 64 << 10
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, b...)

@@ -131,13 +131,15 @@ func (r *run) allWitnesses() []*witness {
 	return slices.Clone(r.witnesses)
 }
 
-// lastWords writes down what the processes wrote last.
+// lastWords writes down what the processes wrote last, about this room or none,
+// and how the machine was.
 func (r *run) lastWords() {
 	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
-		r.log.add(name, "last words:\n%s", r.actors[name].logs())
+		r.log.words(name, r.actors[name].logs(), r.room)
 	}
-	r.log.add("the site", "last words:\n%s", r.stack.sitePart().logs)
-	r.log.add("homeserver", "last words:\n%s", r.stack.hs.logs)
+	r.log.words("the site", r.stack.sitePart().logs.String(), r.room)
+	r.log.words("homeserver", r.stack.homeserverLogs(r.ctx), r.room)
+	r.log.add("the tests", "%s", r.stack.pulse)
 }
 
 // wanted names who should be in.

@@ -58,7 +58,7 @@ func (h *siteHandler) do(ctx context.Context, what string, raw json.RawMessage) 
 		cfg.TrustedProxies = server.Networks{netip.PrefixFrom(bridgeAddr, bridgeAddr.BitLen())} // the tap
 	}
 	site, err := server.New(cfg, &server.Options{
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		return nil, err

@@ -47,6 +47,7 @@ type stack struct {
 	tap              *tap
 	asker            *http.Client
 	store            string // of gap-fill; "": the homeserver lacks nothing
+	pulse            *pulse
 
 	mu   sync.Mutex
 	site *part
@@ -69,7 +70,7 @@ func newStack(t *testing.T, server serverKind) *stack {
 	s := &stack{server: server, name: fmt.Sprintf("s%d", n), wire: w, asker: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	t.Cleanup(s.asker.CloseIdleConnections)
 	if server == dendrite {
-		s.store = filepath.Join(t.TempDir(), "delayed.db")
+		s.store = filepath.Join(inMemory, s.name+"-delayed.db")
 	}
 	if s.hsHost, err = w.plug(ctx, s.name+"-hs"); err != nil {
 		t.Fatal(err)
@@ -92,6 +93,7 @@ func newStack(t *testing.T, server serverKind) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.sitePart().stop() })
+	s.pulse = feel(t, ctx, s.homeserverURL())
 	return s
 }
 
@@ -127,6 +129,18 @@ func (s *stack) sitePart() *part {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.site
+}
+
+// homeserverLogs is the end of what the homeserver writes, and then what the part
+// does that runs it.
+func (s *stack) homeserverLogs(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var logs string
+	if err := s.hs.do(ctx, "logs", nil, &logs); err != nil {
+		logs = err.Error()
+	}
+	return logs + "\n" + s.hs.logs.String()
 }
 
 // number is the next of a run on this stack.

@@ -58,29 +58,34 @@ type step struct {
 
 // until waits until cond, which looks at what the tests know, says yes.
 func (r *run) until(within time.Duration, what string, cond func() (bool, string)) error {
-	return r.poll(20*time.Millisecond, within, what, cond)
+	return r.poll(20*time.Millisecond, time.Now(), within, what, cond)
 }
 
 // ask waits until cond, which asks the homeserver, says yes. It asks as
 // somebody whose requests may be limited, so not often.
 func (r *run) ask(within time.Duration, what string, cond func() (bool, string)) error {
-	return r.poll(500*time.Millisecond, within, what, cond)
+	return r.poll(500*time.Millisecond, time.Now(), within, what, cond)
 }
 
-func (r *run) poll(every, within time.Duration, what string, cond func() (bool, string)) error {
-	ctx, cancel := context.WithTimeout(r.ctx, within)
-	defer cancel()
+// poll looks every now and then until the bound, which is extended by what the
+// machine keeps everybody waiting meanwhile. The last look is after it.
+func (r *run) poll(every time.Duration, from time.Time, within time.Duration, what string, cond func() (bool, string)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		stall := r.stack.pulse.stall(from)
+		over := time.Since(from) > within+stall
 		ok, saw := cond()
-		if ok {
+		switch {
+		case ok:
 			return nil
+		case over:
+			return fmt.Errorf("%s: not within %v and the %.1f s that the machine stalled; seen last: %s", what, within, stall.Seconds(), saw)
 		}
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%s: not within %v; seen last: %s", what, within, saw)
+		case <-r.ctx.Done():
+			return fmt.Errorf("%s: %w; seen last: %s", what, context.Cause(r.ctx), saw)
 		}
 	}
 }

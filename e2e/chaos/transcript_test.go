@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc"
 )
 
 // transcript is what happened in a run, in the order in which the tests got to
@@ -20,7 +23,7 @@ type transcript struct {
 	began time.Time
 
 	mu    sync.Mutex
-	lines []string
+	lines []string // without line breaks
 }
 
 func newTranscript(title string) *transcript { return &transcript{title: title, began: time.Now()} }
@@ -29,9 +32,29 @@ func newTranscript(title string) *transcript { return &transcript{title: title, 
 func (s *transcript) add(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := time.Since(s.began).Seconds()
-	what := strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n", "\n                     ")
-	s.lines = append(s.lines, fmt.Sprintf("%8.3f  %-9s  %s", at, who, what))
+	at := fmt.Sprintf("%8.3f  %-9s", time.Since(s.began).Seconds(), who)
+	for line := range strings.Lines(strings.TrimSpace(fmt.Sprintf(format, args...))) {
+		s.lines = append(s.lines, fmt.Sprintf("%-19s  %s", at, strings.TrimRight(line, "\n")))
+		at = ""
+	}
+}
+
+// lastLines is how much is kept of what a process wrote.
+const lastLines = 60
+
+var namesRoom = regexp.MustCompile(`room=(\S+)`)
+
+// words writes down the last of what a process wrote, but for what is about
+// another room.
+func (s *transcript) words(who, logs string, room matrixrtc.RoomID) {
+	var about []string
+	for line := range strings.Lines(logs) {
+		if m := namesRoom.FindStringSubmatch(line); m == nil || m[1] == string(room) {
+			about = append(about, line)
+		}
+	}
+	about = about[max(0, len(about)-lastLines):]
+	s.add(who, "last words:\n%s", strings.Join(about, ""))
 }
 
 // since is a moment in the transcript's time.
@@ -61,7 +84,29 @@ func (s *transcript) keep(t *testing.T, name string) {
 		t.Error(err)
 	}
 	if t.Failed() {
-		t.Logf("the transcript:\n%s", s)
+		t.Logf("the transcript, all of it with -chaos.out:")
+		logLines(t, s.end())
+	}
+}
+
+// end is what of it goes into a test's log.
+func (s *transcript) end() string {
+	const lines, columns = 200, 320
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := slices.Clone(s.lines[max(0, len(s.lines)-lines):])
+	for i, line := range end {
+		end[i] = line[:min(len(line), columns)]
+	}
+	return s.title + "\n" + strings.Join(end, "\n")
+}
+
+// logLines logs a text line by line, each with the place that it comes from:
+// whoever looks through the log of many tests sees no other lines.
+func logLines(t *testing.T, text string) {
+	t.Helper()
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		t.Log(line)
 	}
 }
 

@@ -139,19 +139,15 @@ func (r *run) checkGone(name string) {
 	present := func(w *witness) bool {
 		return w.name != name && w.looks() && slices.Contains(w.now(), name)
 	}
-	_ = r.until(time.Until(died.Add(bound)), "", func() (bool, string) {
-		return !slices.ContainsFunc(r.allWitnesses(), present), ""
-	})
-	var late []string
-	for _, w := range r.allWitnesses() {
-		if present(w) {
-			late = append(late, w.name)
+	err := r.poll(20*time.Millisecond, died, bound, name+", who is dead, is gone for all others", func() (bool, string) {
+		var late []string
+		for _, w := range r.allWitnesses() {
+			if present(w) {
+				late = append(late, w.name)
+			}
 		}
-	}
-	var err error
-	if len(late) > 0 {
-		err = fmt.Errorf("%v after it died, %s is still seen by %s", bound, name, strings.Join(late, ", "))
-	}
+		return len(late) == 0, "still there for " + strings.Join(late, ", ")
+	})
 	r.judge("switch fires", err, "%s was gone for all others after %.1f s", name, time.Since(died).Seconds())
 }
 

@@ -41,6 +41,12 @@ type fault struct {
 	percent int
 }
 
+// inMemory is where homeserver and site keep their data. Nothing here loses power,
+// and processes that are killed lose nothing. On a disk that others keep busy, a
+// homeserver on SQLite, which writes each event in many transactions, one after the
+// other for all rooms, takes seconds for an event, and a minute to get ready.
+const inMemory = "/run/chaos"
+
 // bridgeAddr is where the tests, and the tap, are.
 var bridgeAddr = netip.MustParseAddr("10.77.0.1")
 
@@ -69,7 +75,7 @@ func newWire(ctx context.Context) (*wire, error) {
 			return nil, err
 		}
 	}
-	return w, nil
+	return w, os.Mkdir(inMemory, 0o700)
 }
 
 // notAtHome makes sure that the network that is about to be changed is not that
