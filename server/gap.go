@@ -10,6 +10,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
 
@@ -22,7 +24,7 @@ type gap struct {
 
 // startGapFill opens the store and begins to send what is due; nil if gap-fill
 // is off. base is the public URL.
-func (s *Server) startGapFill(ctx context.Context, base string) (_ *gap, err error) {
+func (s *Server) startGapFill(ctx context.Context, base string, metrics prometheus.Registerer) (_ *gap, err error) {
 	conf := &s.cfg.GapFill
 	if conf.off() {
 		return nil, nil
@@ -53,7 +55,7 @@ func (s *Server) startGapFill(ctx context.Context, base string) (_ *gap, err err
 		Homeserver: s.cfg.upstream(), Store: g.store, Key: key, ASToken: string(asToken),
 		Mode: gapfill.Mode(conf.Mode), Transports: []json.RawMessage{transports},
 	}, &gapfill.Options{
-		Logger: log, MaxDelay: conf.MaxDelay, MaxScheduled: conf.MaxScheduled, RequireAuth: conf.RequireAuth,
+		Logger: log, Metrics: metrics, MaxDelay: conf.MaxDelay, MaxScheduled: conf.MaxScheduled, RequireAuth: conf.RequireAuth,
 		TrustedProxies: s.cfg.TrustedProxies, InsecureSkipVerify: s.cfg.InsecureSkipVerify,
 	})
 	if err != nil {

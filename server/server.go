@@ -26,6 +26,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Admin answers on the admin listener. Nil: there is no admin listener.
 	Admin http.Handler
+	// Watched says that somebody watches Matrix rooms and will call MemberGone and
+	// MemberBack.
+	Watched bool
 	// Drain is how long the end waits for participants to leave the embedded
 	// SFU by themselves. 0: 2 s; negative: not at all.
 	Drain time.Duration
@@ -47,6 +50,7 @@ type Server struct {
 	base          string
 	advertised    string
 	source        clean.Source
+	service       *service
 }
 
 // New checks a configuration (the error is a *ConfigError) and reads the files
@@ -129,6 +133,24 @@ func afterReady[T any](s *Server, field *T) (value T) {
 	}
 }
 
+// MemberGone has a user removed from the SFU who has left a Matrix room, or was
+// banned from it. Whoever watches rooms calls it, from any goroutine, and has to say
+// so in Options.Watched. ctx bounds what is asked of the SFU; what could not be done
+// is tried again. Before Ready nothing happens.
+func (s *Server) MemberGone(ctx context.Context, room, user string) {
+	if service := afterReady(s, &s.service); service != nil {
+		service.MemberGone(ctx, room, user)
+	}
+}
+
+// MemberBack says that a user has joined a Matrix room, and may be on the SFU again.
+// It is called like MemberGone, in the order in which both happened.
+func (s *Server) MemberBack(ctx context.Context, room, user string) {
+	if service := afterReady(s, &s.service); service != nil {
+		service.MemberBack(ctx, room, user)
+	}
+}
+
 // Serve runs the site until ctx ends or a part of it fails, and returns when
 // everything has ended: nil if that was because ctx ended. It can be called
 // once.
@@ -162,7 +184,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer service.close()
 	in.checks = append(in.checks, service.Ready)
 
-	gap, err := s.startGapFill(ctx, base)
+	gap, err := s.startGapFill(ctx, base, in.registry)
 	if err != nil {
 		return err
 	}
@@ -174,6 +196,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.admin = adminL.Addr()
 	}
 	s.public, s.base, s.advertised, s.source = publicL.Addr(), base, media.advertised, media.look(base)
+	s.service = service
 	close(s.ready)
 	s.log.Info("site is up", "public", s.public, "url", base, "admin", s.admin, "media", media.advertised)
 

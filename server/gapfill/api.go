@@ -195,6 +195,9 @@ func (s *Service) schedule(w http.ResponseWriter, r *http.Request, p place, quer
 	case err != nil:
 		return s.broken(err)
 	}
+	if id == d.ID { // else it was scheduled before
+		s.metrics.did(didSchedule, 1)
+	}
 	s.engine.nudge()
 	s.log.Debug("an event is scheduled", "delayed", short(id), "user", c.user, "room", p.room, "type", p.typ, "delay", pl.delay)
 	writeJSON(w, http.StatusOK, map[string]string{"delay_id": id})
@@ -218,6 +221,7 @@ func (s *Service) tooLong(delay time.Duration) *refusal {
 }
 
 func (s *Service) tooMany(e *LimitError) *refusal {
+	s.metrics.did(didRefuse, 1)
 	wait := time.Second
 	if !e.Next.IsZero() {
 		wait = max(wait, e.Next.Sub(s.clock.now()))

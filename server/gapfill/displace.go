@@ -42,6 +42,7 @@ func (e *engine) displace(ctx context.Context, room, typ, stateKey, by string) {
 	case err != nil && ctx.Err() == nil:
 		e.s.log.Error("the store of delayed events fails", "err", err)
 	case n > 0:
+		e.s.metrics.did(string(Cancelled), n)
 		e.s.log.Debug("delayed events are overtaken by another user's state", "events", n, "room", room, "type", typ)
 	}
 }

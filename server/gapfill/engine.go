@@ -170,6 +170,7 @@ func (e *engine) setDown(down bool) {
 		e.s.log.Warn("sending delayed events", "homeserver_answers", !down)
 	}
 	e.down, e.probe = down, now.Add(minPause)
+	e.s.metrics.down.Set(map[bool]float64{true: 1}[down])
 }
 
 // groups puts events of one state key together, in the order of their times: they
@@ -246,6 +247,7 @@ func (e *engine) settle(ctx context.Context, d *Delayed, v verdict, at time.Time
 		log.Error("what became of a delayed event cannot be kept", "err", err)
 		return
 	}
+	e.s.metrics.over(v.final.State, now.Sub(d.due()))
 	switch v.final.State {
 	case Failed:
 		log.Warn("a delayed event was refused", "err", v.refused.code)

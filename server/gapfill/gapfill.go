@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
@@ -53,6 +55,8 @@ type Config struct {
 type Options struct {
 	// Logger nil discards. No record has a token or a delay id.
 	Logger *slog.Logger
+	// Metrics gets the Service's collectors. Nil: nobody does.
+	Metrics prometheus.Registerer
 	// MaxDelay is how long an event can be held back: 24 h if 0.
 	MaxDelay time.Duration
 	// MaxScheduled is how many events a user can have scheduled at a time, 100 if
@@ -107,6 +111,7 @@ type Service struct {
 	who        *verifier
 	native     *nativity
 	engine     *engine
+	metrics    *metrics
 	users      *throttle.Limiter[string]
 	addresses  *throttle.Limiter[netip.Addr]
 	transports []byte
@@ -156,6 +161,9 @@ func (s *Service) init() error {
 		return err
 	}
 	if s.transports, err = transportList(s.cfg.Transports); err != nil {
+		return err
+	}
+	if s.metrics, err = newMetrics(s.opts.Metrics); err != nil {
 		return err
 	}
 	s.up = newUpstream(base, &s.opts)

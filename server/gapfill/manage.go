@@ -48,6 +48,14 @@ func (s *Service) manage(w http.ResponseWriter, r *http.Request, p place, query 
 	if f != nil {
 		return f
 	}
+	switch p.action {
+	case actRestart:
+		s.metrics.did(didRestart, 1)
+	case actCancel:
+		if d.State != Cancelled { // else it was counted before
+			s.metrics.over(Cancelled, 0)
+		}
+	}
 	s.engine.nudge()
 	s.log.Debug("acted on a delayed event", "delayed", short(d.ID), "action", p.action, "user", d.User, "room", d.Room)
 	writeJSON(w, http.StatusOK, struct{}{})
