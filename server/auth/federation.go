@@ -129,6 +129,12 @@ func (o *servers) side(server string) *federation {
 	return o.rest
 }
 
+// named says whether the operator named a server.
+func (o *servers) named(server string) bool {
+	_, written := o.overrides[server]
+	return written || o.own[server]
+}
+
 // call is a request to a homeserver.
 type call struct {
 	method, path  string // path with the query, escaped

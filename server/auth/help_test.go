@@ -296,3 +296,6 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 type nowhere struct{}
 
 func (nowhere) CreateRoom(context.Context, string) error { return nil }
+
+// tlsServer is the server's side of a connection.
+func tlsServer(c net.Conn, cert tls.Certificate) net.Conn { return tls.Server(c, tlsConfig(cert)) }

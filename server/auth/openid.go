@@ -22,6 +22,9 @@ const (
 	// that is slow keeps nobody else waiting.
 	checksAtOnce    = 2048
 	checksPerServer = 256
+	// checksReserved of them are for servers that the operator named: strangers can
+	// have any number of slow ones.
+	checksReserved = 2 * checksPerServer
 )
 
 // errCrowded: too many tokens are being checked.
@@ -111,7 +114,11 @@ func (o *openID) size() int {
 func (o *openID) enter(server string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.all >= checksAtOnce || o.waiting[server] >= checksPerServer {
+	most := checksAtOnce
+	if !o.servers.named(server) {
+		most -= checksReserved
+	}
+	if o.all >= most || o.waiting[server] >= checksPerServer {
 		return false
 	}
 	o.all++
