@@ -5,13 +5,19 @@ package pagetest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/inspector"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
@@ -46,18 +52,36 @@ func Start(t *testing.T, flags ...string) *Browser {
 	return &Browser{ctx}
 }
 
+// Apart is the same browser with a profile of its own, until the test ends: its
+// tabs share neither what is stored nor processes with others.
+func (b *Browser) Apart(t *testing.T) *Browser {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(b.Ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("make a profile: %v", err)
+	}
+	return &Browser{ctx}
+}
+
 // Tab is one page in the browser. When the test ends it checks that the page
-// has said nothing on its console: no error, no violation of its policy.
+// has said nothing on its console: no error, no violation of its policy. If the
+// test has failed, it tells the page's last complaints.
 type Tab struct {
 	t *testing.T
 	// Ctx is for chromedp's own functions.
 	Ctx context.Context
-	// MayComplain is set by a test that takes the server away on purpose.
+	// MayComplain is set by a test that takes the server away on purpose, or
+	// that looks at a page that is not ours.
 	MayComplain bool
 }
 
-// tabLife bounds how long a test looks at one page.
-const tabLife = 3 * time.Minute
+const (
+	// tabLife bounds how long a test looks at one page.
+	tabLife = 3 * time.Minute
+	// lastWords is how many complaints of a page a failed test shows.
+	lastWords = 40
+)
 
 // Open opens a page, under the given media features.
 func (b *Browser) Open(t *testing.T, url string, media ...*emulation.MediaFeature) *Tab {
@@ -80,16 +104,7 @@ func (b *Browser) Open(t *testing.T, url string, media ...*emulation.MediaFeatur
 	t.Cleanup(func() {
 		stop()
 		cancel()
-		switch all := <-said; {
-		case len(all) == 0:
-		case !p.MayComplain:
-			t.Errorf("the page complained:\n%s", strings.Join(all, "\n"))
-		case t.Failed():
-			trouble := slices.DeleteFunc(all, func(s string) bool {
-				return !strings.HasPrefix(s, "error") && !strings.HasPrefix(s, "exception")
-			})
-			t.Logf("the page's complaints:\n%s", strings.Join(trouble, "\n"))
-		}
+		p.judge(<-said)
 	})
 	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: media})
@@ -150,4 +165,67 @@ func (p *Tab) Picture() []byte {
 		p.t.Fatal(err)
 	}
 	return png
+}
+
+// judge says what there is to say of the page's console at the end of the test.
+func (p *Tab) judge(console []string) {
+	switch {
+	case len(console) == 0:
+	case !p.MayComplain:
+		p.t.Errorf("the page complained:\n%s", strings.Join(console, "\n"))
+	case p.t.Failed():
+		p.keep("console.txt", []byte(strings.Join(console, "\n")))
+		trouble := slices.DeleteFunc(console, func(s string) bool {
+			return !strings.HasPrefix(s, "error") && !strings.HasPrefix(s, "exception")
+		})
+		p.t.Logf("the page's last complaints:\n%s", strings.Join(trouble[max(0, len(trouble)-lastWords):], "\n"))
+	}
+}
+
+// KeepPicture keeps a picture of the page, for whoever asks why a test has failed.
+func (p *Tab) KeepPicture() {
+	ctx, cancel := context.WithTimeout(p.Ctx, 5*time.Second)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Logf("no picture of the page: %v", err)
+		return
+	}
+	p.keep("page.png", png)
+}
+
+// keep keeps a file where go test -artifacts wants it.
+func (p *Tab) keep(name string, data []byte) {
+	file := filepath.Join(p.t.ArtifactDir(), rand.Text()[:8]+"-"+name)
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		p.t.Log(err)
+		return
+	}
+	p.t.Logf("%s (it stays there under go test -artifacts)", file)
+}
+
+// Kill ends the process that draws the page, as a crash does: nothing in the
+// page learns of it, so it cannot say goodbye to anybody. What else of this
+// test shares the process dies with it, see Apart.
+func (p *Tab) Kill() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.Ctx, 10*time.Second)
+	defer cancel()
+	crashed := chromedp.Events(ctx, inspector.TargetCrashed)
+	asked := make(chan struct{})
+	go func() { // ends with ctx, nobody is left to answer; waited for below
+		defer close(asked)
+		_ = chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, page.Crash, cdp.Empty{})
+			return err
+		}))
+	}()
+	for _, err := range crashed {
+		if err != nil {
+			p.t.Errorf("the page's process has not ended: %v", err)
+		}
+		break
+	}
+	cancel()
+	<-asked
 }

@@ -189,9 +189,13 @@ function note(error) {
   window.failures.push(String(error));
 }
 
-// What arrives in the connections that the widget has made: the page of the
-// widget carries a script that keeps them in "connections". A voice is sound
-// that is no silence, a picture is one that was decoded.
+// What the widget has asked of authorization services, and the text that it shows.
+// The page of the widget carries inside.js, which keeps the former.
+window.asked = () => frame.contentWindow?.asked ?? [];
+window.text = () => frame.contentDocument?.body?.innerText ?? "";
+
+// What arrives in the connections that the widget has made, which inside.js keeps.
+// A voice is sound that is no silence, a picture is one that was decoded.
 async function listen() {
   const sum = { voices: 0, pictures: 0, frames: 0 };
   for (const pc of frame.contentWindow?.connections ?? []) {
