@@ -39,7 +39,7 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix); err != nil {
 		return nil, err
 	}
-	if as != nil && as.ASToken != "" { // else nobody can be asked who is where
+	if as != nil || s.opts.Watched { // else nobody says who is in which room
 		if cfg.Seats, err = out.open(ctx, &s.cfg.Auth, ".seats", jobs.DefaultRedisPrefix+"seats:"); err != nil {
 			return nil, err
 		}
@@ -48,7 +48,7 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 		Logger: s.log.With("part", "auth"), Metrics: metrics,
 		Policy: s.cfg.policy(), Lenient: s.cfg.Auth.Lenient,
 		TokenLifetime: s.cfg.TokenLifetime, TokenWindow: s.cfg.Auth.TokenWindow,
-		SanityCheck: s.cfg.sanityCheck(), MembershipCheck: s.cfg.Auth.MembershipCheck,
+		SanityCheck: s.cfg.sanityCheck(), MembershipCheck: s.cfg.Auth.MembershipCheck, Watched: s.opts.Watched,
 		Rate:               auth.Rate(s.cfg.RateLimit),
 		TrustedProxies:     s.cfg.TrustedProxies,
 		AllowNetworks:      s.cfg.AllowNetworks,

@@ -60,7 +60,7 @@ func (c *ServeCmd) Run(ctx context.Context, a *app) error {
 		return c.authOnly(ctx, a, cfg)
 	}
 	board := web.NewBoard(&web.Options{Site: cfg.Homeserver.ServerName, MaxPast: cfg.Admin.History, Zone: a.zone(), Logger: a.log})
-	site, err := server.New(cfg, &server.Options{Logger: a.log, Admin: board.Handler()})
+	site, err := server.New(cfg, &server.Options{Logger: a.log, Admin: board.Handler(), Watched: len(c.Watch) > 0})
 	if err != nil {
 		return &usageError{err}
 	}
@@ -129,7 +129,7 @@ func (c *ServeCmd) serve(ctx context.Context, a *app, cfg *server.Config, site *
 		return err
 	}
 	var beside sync.WaitGroup
-	beside.Go(func() { c.watch(ctx, a, board, site.Source()) })
+	beside.Go(func() { c.watch(ctx, a, board, site) })
 	beside.Go(func() { a.clean(ctx, cfg, site.Source()) })
 	err := <-served
 	stop()

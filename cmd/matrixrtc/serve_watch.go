@@ -13,6 +13,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/internal/follow"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
+	"github.com/matrixrtc-go/matrixrtc/server"
 	"github.com/matrixrtc-go/matrixrtc/server/clean"
 	"github.com/matrixrtc-go/matrixrtc/server/web"
 )
@@ -40,14 +41,15 @@ func (c *ServeCmd) checkWatch(a *app) error {
 }
 
 // watch keeps the board true until ctx ends. The site does not depend on it:
-// what goes wrong is shown on the page and tried again. from is the site's SFU.
-func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board, from clean.Source) {
+// what goes wrong is shown on the page and tried again. Who leaves a room that is
+// watched is removed from the site's SFU.
+func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board, site *server.Server) {
 	if len(c.Watch) == 0 {
 		board.Note(time.Now(), slog.LevelInfo, "No room is watched: name rooms with --watch to see their calls here.")
 		return
 	}
 	for {
-		err := c.watchRooms(ctx, a, board, from)
+		err := c.watchRooms(ctx, a, board, site)
 		if ctx.Err() != nil {
 			return
 		}
@@ -62,7 +64,7 @@ func (c *ServeCmd) watch(ctx context.Context, a *app, board *web.Board, from cle
 }
 
 // watchRooms watches until ctx ends or the homeserver wants no more of us.
-func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board, from clean.Source) error {
+func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board, site *server.Server) error {
 	hs, err := c.open(ctx, a)
 	if err != nil {
 		return err
@@ -76,13 +78,13 @@ func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board, fro
 			return err
 		}
 		about = append(about, web.Room{ID: id, Name: name})
-		suspects = append(suspects, suspectsOf(id, nil, from))
+		suspects = append(suspects, suspectsOf(id, nil, site.Source()))
 	}
 	cl := client.New(follow.Listen(hs, func(seq iter.Seq2[matrixrtc.Batch, error]) iter.Seq2[matrixrtc.Batch, error] {
 		for _, s := range suspects {
 			seq = s.Listen(seq)
 		}
-		return board.Listen(about, seq)
+		return tellDoor(ctx, site, board.Listen(about, seq))
 	}), &client.Options{Logger: a.log})
 	defer closeClient(ctx, a, cl)
 	var rooms []*client.Room

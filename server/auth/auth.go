@@ -144,7 +144,7 @@ func (s *Service) start(o Options) {
 		store = jobs.Memory()
 	}
 	seats := &seats{
-		store: store, interval: o.MembershipCheck, sfu: remover, presence: presence, leaves: s.leaves, log: o.Logger,
+		store: store, interval: o.MembershipCheck, told: o.Watched || s.hsToken != "", sfu: remover, presence: presence, leaves: s.leaves, log: o.Logger,
 		removed: func(why string) { s.metrics.removed.WithLabelValues(why).Inc() },
 	}
 	if s.home != nil && s.home.token != "" {

@@ -133,6 +133,10 @@ type Options struct {
 	// token are still in the room. 0: 30 s; negative: not at all. It needs an
 	// AppService with an ASToken, and a Remover.
 	MembershipCheck time.Duration
+	// Watched says that somebody watches Matrix rooms and will call MemberGone and
+	// MemberBack, so that it is worth knowing who has a token for which room. It
+	// needs a Remover.
+	Watched bool
 	// Rate limits the requests of one client address.
 	Rate Rate
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.

@@ -52,6 +52,7 @@ type seats struct {
 	quiet    bool   // a sweep asks nobody, and forgets what is over
 	server   string // whose users can be asked who is in a room with them
 	who      roster // nil: nobody can be asked
+	told     bool   // somebody says of their own accord who leaves
 	sfu      Remover
 	presence Presence
 	leaves   *leaves
@@ -98,10 +99,11 @@ type sfuPlace struct {
 
 func seatKey(room, user string) string { return room + "\x00" + user }
 
-// startSeats begins to sweep, if there is somebody to ask.
+// startSeats begins to sweep, if anybody tells who is in rooms.
 func startSeats(s *seats) *seats {
+	s.quiet = s.interval <= 0 || s.who == nil
 	if s.interval <= 0 {
-		s.interval, s.quiet = 10*time.Minute, true
+		s.interval = 10 * time.Minute
 	}
 	s.byName = throttle.NewLRU[string, string](maxReports)
 	s.lately = throttle.NewLRU[string, time.Time](maxReports)
@@ -135,7 +137,7 @@ func (s *seats) run() {
 }
 
 // enabled says whether anything could come of knowing who sits where.
-func (s *seats) enabled() bool { return s.sfu != nil && s.who != nil }
+func (s *seats) enabled() bool { return s.sfu != nil && (s.who != nil || s.told) }
 
 // take notes that a user has a token. It must be stored before the token is given
 // away. asOf is when somebody was asked whether the user is in the room, who said
