@@ -312,11 +312,15 @@ func (c *Config) authEnv(env map[string]string) (problems []Problem) {
 	return append(problems, c.clientAPIsEnv(env["LIVEKIT_CS_API_URL_OVERRIDES"])...)
 }
 
-// clientAPIsEnv reads server=url pairs.
+// clientAPIsEnv reads server=url pairs. As lk-jwt-service documents it, a URL may be a
+// name alone.
 func (c *Config) clientAPIsEnv(value string) (problems []Problem) {
 	const name = "LIVEKIT_CS_API_URL_OVERRIDES"
 	for _, pair := range splitList(value) {
 		server, base, ok := strings.Cut(pair, "=")
+		if base != "" && !strings.Contains(base, "://") {
+			base = "https://" + base
+		}
 		if !ok || checkBase(base) != nil || checkName(server) != nil {
 			return append(problems, Problem{Where: name, Text: fmt.Sprintf("%q: want server=https://…, separated by commas", pair)})
 		}

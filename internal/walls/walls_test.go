@@ -77,7 +77,7 @@ var thirdParty = map[string][]string{
 	"maunium.net/go/mautrix":            {"homeserver"},
 	"modernc.org/sqlite":                {"archive", "server/gapfill", "server/auth/jobs"},
 	"github.com/redis/go-redis":         {"internal/redisconn", "server/gapfill", "server/auth/jobs"},
-	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu"},
+	"github.com/livekit/server-sdk-go":  {"livekit", "server/sfu", "e2e/authbox"},
 	"github.com/chromedp":               {"internal/pagetest"},
 	"github.com/alecthomas/kong":        {"cmd/matrixrtc", "internal/completion"},
 }
