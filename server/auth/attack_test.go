@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -238,57 +236,5 @@ func TestSlowHomeserver(t *testing.T) {
 	close(stop)
 	if s.openid.all != 0 || len(s.openid.waiting) != 0 {
 		t.Errorf("%d still counted", s.openid.all)
-	}
-}
-
-// Ten thousand connections that send nothing: others are answered, and what they
-// cost is given back.
-func TestTenThousandConnections(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs ten thousand connections: run without -short")
-	}
-	const n = 10_000
-	s := newTestService(t, &rooms{}, &Options{Rate: Rate{PerSecond: -1}})
-	l := newPipeListener()
-	srv := &http.Server{Handler: s, ReadHeaderTimeout: 2 * time.Second, ErrorLog: quietLog()}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() { srv.Close(); <-done })
-	conns := make([]net.Conn, n)
-	for i := range conns {
-		conns[i] = l.dial()
-		if i%2 == 0 { // the others say nothing at all
-			_ = conns[i].SetWriteDeadline(time.Now().Add(30 * time.Second))
-			if _, err := io.WriteString(conns[i], "POST /sfu/get HTTP/1.1\r\nHost: x\r\n"); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }}, Timeout: 30 * time.Second}
-	for range 5 {
-		resp, err := client.Post("http://x/sfu/get", "application/json", strings.NewReader(sfuGetBody("tok-ann", "one.example", "")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != 200 {
-			t.Errorf("status %d", resp.StatusCode)
-		}
-	}
-	client.CloseIdleConnections()
-	var ended atomic.Int64
-	var readers sync.WaitGroup
-	for _, c := range conns {
-		readers.Go(func() {
-			_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
-			if _, err := io.Copy(io.Discard, c); err == nil {
-				ended.Add(1)
-			}
-			c.Close()
-		})
-	}
-	readers.Wait()
-	if ended.Load() != n {
-		t.Errorf("the server has ended %d of %d connections", ended.Load(), n)
 	}
 }

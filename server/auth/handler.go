@@ -82,6 +82,10 @@ func (s *Service) routes() map[string]*endpoint {
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
+	if r.ContentLength != 0 {
+		// Also of a request that is refused the body is read, by the server.
+		readBy(w, time.Now().Add(readTimeout))
+	}
 	path := r.URL.Path
 	if raw := r.URL.RawPath; raw != "" {
 		path = raw // a path that is written in another way is another path
@@ -105,6 +109,13 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.serve(w, r, e)
 	}
+}
+
+// readBy is until when the body of a request must be there; zero: it is there. A body
+// that did not come in time keeps its end: who sends a byte now and then would hold
+// the connection otherwise.
+func readBy(w http.ResponseWriter, t time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(t) // not every ResponseWriter has deadlines
 }
 
 func (s *Service) serveHealth(w http.ResponseWriter, r *http.Request) {
@@ -181,13 +192,9 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 			return nil, fail
 		}
 	}
-	rc := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the body is bounded anyway.
-	_ = rc.SetReadDeadline(now.Add(readTimeout))
 	buf := s.buffers.get()
 	defer s.buffers.giveBack(buf)
 	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, e.most))
-	_ = rc.SetReadDeadline(time.Time{})
 	body := buf.Bytes() // what is made of it holds no part of it
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &failure{http.StatusRequestEntityTooLarge, authapi.CodeTooLarge, "the body is too large", err, 0}
@@ -195,6 +202,7 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 	if err != nil {
 		return nil, notJSON(err)
 	}
+	readBy(w, time.Time{})
 	ctx := r.Context()
 	if e.home { // the others have bounds for each question
 		var cancel context.CancelFunc

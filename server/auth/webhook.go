@@ -126,14 +126,11 @@ func (s *Service) readWebhook(w http.ResponseWriter, r *http.Request, now time.T
 	if err != nil {
 		return nil, errors.New("the signature is wrong or old")
 	}
-	rc := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the body is bounded anyway.
-	_ = rc.SetReadDeadline(now.Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
-	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {
 		return nil, err
 	}
+	readBy(w, time.Time{})
 	sum := sha256.Sum256(body)
 	if subtle.ConstantTimeCompare([]byte(claims.Sha256), []byte(base64.StdEncoding.EncodeToString(sum[:]))) != 1 {
 		return nil, errors.New("the signature is that of another body")
