@@ -21,7 +21,7 @@ var elementCalls = []struct {
 	restart    bool // the site is restarted in the middle of the call
 }{
 	{"dendrite", startDendrite, true, "compatibility", "/sfu/get", matrixrtc.Call, false},
-	{"synapse", startSynapse, false, "compatibility", "/sfu/get", matrixrtc.Call, false},
+	{"synapse", startSynapse, false, "compatibility", "/sfu/get", matrixrtc.Call, true},
 	{"synapse", startSynapse, false, "matrix_2_0", "/get_token", matrixrtc.Sticky, false},
 }
 

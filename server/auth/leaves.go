@@ -38,6 +38,8 @@ const (
 	leaveGrace = time.Second
 	// askTimeout bounds a question about a leave. It is less than leave.Lease.
 	askTimeout = 5 * time.Second
+	// reopenTimeout bounds how long the start waits for rooms.
+	reopenTimeout = 10 * time.Second
 	// leavesDrain is how long the end waits for what is under way.
 	leavesDrain = 5 * time.Second
 	// delegatePatience is how long a client waits for the store.
@@ -99,6 +101,9 @@ func startLeaves(l *leaves) *leaves {
 	l.open, l.end = context.WithCancel(context.Background())
 	l.ctx, l.cut = context.WithCancel(context.Background())
 	l.wake, l.slots, l.done = make(chan struct{}, 1), make(chan struct{}, leavesAtOnce), make(chan struct{})
+	if rooms, ok := l.sfu.(Rooms); ok && l.fresh {
+		l.reopen(rooms)
+	}
 	go l.run() // ended by close, which waits for done
 	return l
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -38,6 +39,32 @@ func (l *leaves) recover() {
 			return
 		}
 		_ = l.apply(l.ctx, key, "", leave.Recovered{Started: l.fresh}) // else it is looked at when it is due
+	}
+}
+
+// reopen makes the rooms anew that an SFU which has started with us has forgotten,
+// before anybody comes back: clients connect again with the tokens they have, which
+// make no rooms, and give up where there is none. Only who may open a room can have
+// handed a leave over.
+func (l *leaves) reopen(sfu Rooms) {
+	ctx, cancel := context.WithTimeout(l.open, reopenTimeout)
+	defer cancel()
+	now, rooms := time.Now(), map[string]bool{}
+	err := l.store.All(ctx, func(r jobs.Record) bool {
+		var job leave.Job
+		if json.Unmarshal(r.Data, &job) == nil && job.State != leave.Leaving && now.Before(job.Deadline) {
+			rooms[job.Room] = true
+		}
+		return true
+	})
+	for room := range rooms {
+		if err != nil {
+			break
+		}
+		err = sfu.CreateRoom(ctx, room)
+	}
+	if err != nil {
+		l.log.Warn("the rooms of calls that go on could not be opened again; who was in one may have to join anew", "err", err)
 	}
 }
 

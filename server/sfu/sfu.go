@@ -50,7 +50,7 @@ type SFU struct {
 	server *service.LivekitServer
 	*Rooms
 	client *http.Client
-	proxy  http.Handler
+	proxy  *proxy
 
 	closing   atomic.Bool
 	making    sync.RWMutex  // rooms, in this process
@@ -199,8 +199,10 @@ func (s *SFU) UDPPort() int {
 func (s *SFU) Done() <-chan struct{} { return s.done }
 
 // Close refuses new connections, waits for participants to leave as long as
-// Config.Drain says, disconnects the rest and returns when the server has
-// ended. Rooms are forgotten. It may be called more than once.
+// Config.Drain says, cuts off the rest and returns when the server has ended.
+// Rooms are forgotten. Participants are not told that it was on purpose: by
+// LiveKit's word for that they would not come back to the next SFU.
+// It may be called more than once.
 func (s *SFU) Close() error {
 	s.closeOnce.Do(func() {
 		defer close(s.closed)
@@ -208,6 +210,7 @@ func (s *SFU) Close() error {
 		s.closing.Store(true)
 		s.making.Unlock()
 		s.drain()
+		s.proxy.cut()
 		s.stop()
 		running.Store(false)
 	})
