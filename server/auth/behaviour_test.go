@@ -14,7 +14,7 @@ import (
 
 // serviceOf is a full service: leaves, application service, one.example with full
 // access and two.example without.
-func serviceOf(t *testing.T, change func(*Config, *Options)) *homeSite {
+func serviceOf(t testing.TB, change func(*Config, *Options)) *homeSite {
 	t.Helper()
 	two := newHomeserver(t, "two.example", nil)
 	return newHomeSite(t, func(cfg *Config, o *Options) {

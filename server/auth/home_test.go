@@ -40,7 +40,7 @@ type fakeHome struct {
 	asked     []string
 }
 
-func newFakeHome(t *testing.T, name string) *fakeHome {
+func newFakeHome(t testing.TB, name string) *fakeHome {
 	t.Helper()
 	h := &fakeHome{name: name, joined: map[string]bool{}, delays: map[string]string{}, relayed: `{"status":200,"content":{"jwt":"a.b.c"}}`}
 	h.Server = httptest.NewServer(h)
@@ -202,7 +202,7 @@ type peerServer struct {
 	keys   func() []byte
 }
 
-func newPeer(t *testing.T, name string) *peerServer {
+func newPeer(t testing.TB, name string) *peerServer {
 	t.Helper()
 	p := &peerServer{name: name, key: testSigningKey(t, name), status: 200, body: `{"jwt":"x.y.z","url":"wss://theirs"}`}
 	p.keys = func() []byte { return serverKeys(t, name, p.key, time.Now().Add(time.Hour)) }
@@ -229,7 +229,7 @@ func (p *peerServer) log() []string {
 }
 
 // testSigningKey is a key made of a name.
-func testSigningKey(t *testing.T, name string) *xmatrix.Key {
+func testSigningKey(t testing.TB, name string) *xmatrix.Key {
 	t.Helper()
 	key, err := xmatrix.ParseKey([]byte(signingKeyFile(name)))
 	if err != nil {
@@ -245,7 +245,7 @@ func signingKeyFile(name string) string {
 }
 
 // serverKeys is what a server answers about its keys.
-func serverKeys(t *testing.T, name string, key *xmatrix.Key, until time.Time) []byte {
+func serverKeys(t testing.TB, name string, key *xmatrix.Key, until time.Time) []byte {
 	t.Helper()
 	public := base64.RawStdEncoding.EncodeToString(key.Private.Public().(ed25519.PublicKey))
 	doc := fmt.Sprintf(`{"server_name":%q,"valid_until_ts":%d,"verify_keys":{%q:{"key":%q}},"old_verify_keys":{}}`, name, until.UnixMilli(), key.ID, public)
@@ -266,7 +266,7 @@ type homeSite struct {
 	rooms *rooms
 }
 
-func newHomeSite(t *testing.T, change func(*Config, *Options)) *homeSite {
+func newHomeSite(t testing.TB, change func(*Config, *Options)) *homeSite {
 	t.Helper()
 	home, peer, r := newFakeHome(t, "one.example"), newPeer(t, "two.example"), &rooms{}
 	one := newHomeserver(t, "one.example", nil)

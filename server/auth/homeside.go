@@ -54,6 +54,13 @@ func readHome(body []byte, needUser, needDelay bool) (*authapi.HomeRequest, *fai
 			return nil, missing(f.name)
 		}
 	}
+	ids := []string{in.SlotID, in.MemberID}
+	if in.Member != nil {
+		ids = append(ids, in.Member.ID, in.Member.ClaimedDeviceID, in.Member.DeviceID)
+	}
+	if fail := tooLong(ids...); fail != nil {
+		return nil, fail
+	}
 	for _, id := range []string{in.RoomID, in.DelayID} {
 		if id != "" && !leave.Segment(id) {
 			return nil, &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "not an identifier", errors.New("an identifier that looks like a path"), 0}

@@ -53,11 +53,28 @@ func readSFUGet(body []byte, lenient bool) (*request, *failure) {
 	if in.OpenID != nil && likePort(in.OpenID.MatrixServerName, in.DeviceID) {
 		return nil, badJSON("device_id begins like a port: the participant would have the name of another server's user")
 	}
+	if fail := tooLong(in.Room, in.DeviceID); fail != nil {
+		return nil, fail
+	}
 	req := &request{
 		room: in.Room, slot: string(matrixrtc.RoomCall), delay: in.Delay,
 		identity: func(user string) string { return user + ":" + in.DeviceID },
 	}
 	return req, req.readShared(in.OpenID)
+}
+
+// maxID is how long an identifier may be, in bytes: four times what Matrix allows for
+// rooms and users, and more than an SFU takes for a participant.
+const maxID = 1024
+
+// tooLong fails if one of some identifiers is, which tokens and stores would keep.
+func tooLong(ids ...string) *failure {
+	for _, id := range ids {
+		if len(id) > maxID {
+			return badJSON("an identifier is too long")
+		}
+	}
+	return nil
 }
 
 // likePort says whether a device id after a user id can be read as the port of the
@@ -84,6 +101,9 @@ func readGetToken(body []byte, lenient bool) (*request, *failure) {
 		if f.value == "" {
 			return nil, missing(f.name)
 		}
+	}
+	if fail := tooLong(in.RoomID, in.SlotID, in.Member.ID, in.Member.ClaimedDeviceID); fail != nil {
+		return nil, fail
 	}
 	req := &request{
 		room: in.RoomID, slot: in.SlotID, delay: in.Delay, claimed: in.Member.ClaimedUserID,
