@@ -121,13 +121,14 @@ func (l *leaves) look(job *leave.Job) leave.Input {
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, askTimeout)
 	defer cancel()
+	asked := time.Now()
 	sid, there, err := l.sfu.Participant(ctx, job.Room, job.Identity)
 	switch {
 	case err != nil:
 		l.log.Debug("the SFU cannot say whether a participant is there", "room", job.Room, "identity", job.Identity, "err", err)
 		return leave.Unseen{}
 	case !there:
-		return leave.Absent{}
+		return leave.Absent{Asked: asked}
 	}
 	return leave.Present{SID: sid}
 }

@@ -49,6 +49,9 @@ type Job struct {
 	// SID is the participant's connection by the SFU's own name for it, "" if it
 	// is not known.
 	SID string
+	// Seen is when the participant was last known to connect or to be there; zero:
+	// never.
+	Seen time.Time
 	// Deadline is until when the present state makes sense: Waiting, when the
 	// participant is given up; Connected, when the homeserver sends the leave by
 	// itself; Leaving, when trying to send it ends.
@@ -152,10 +155,10 @@ type (
 	}
 	// Aborted: the SFU says that the participant's attempt to connect has failed.
 	Aborted struct{ SID string }
-	// Present, Absent and Unseen answer a Look: the participant is there, is not
-	// there, or nobody can tell.
+	// Present, Absent and Unseen answer a Look: the participant is there, was not
+	// there when the SFU was asked, or nobody can tell.
 	Present struct{ SID string }
-	Absent  struct{}
+	Absent  struct{ Asked time.Time }
 	Unseen  struct{}
 	// Done: the homeserver has done what it was asked at that time. For Send that
 	// includes that it had nothing to send any more.

@@ -53,7 +53,7 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		j.Check = now
 		return j.due(r, now)
 	case Joined:
-		j.SID, j.Settling = in.SID, time.Time{}
+		j.SID, j.Seen, j.Settling = in.SID, now, time.Time{}
 	case Left:
 		if in.Down && j.is(in.SID) {
 			return j.down(r, now)
@@ -70,13 +70,17 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			return j.due(r, now)
 		}
 	case Present:
-		j.SID, j.Settling = in.SID, time.Time{}
+		j.SID, j.Seen, j.Settling = in.SID, now, time.Time{}
 		j.checked(r, now)
 		if !now.Before(j.Restart) {
 			return j.restart(now)
 		}
 		j.wake()
 	case Absent:
+		if in.Asked.Before(j.Seen) { // it has come since
+			j.Check = now
+			return j.due(r, now)
+		}
 		if !now.Before(j.Settling) {
 			return j.leave(0, now)
 		}
@@ -186,7 +190,7 @@ func (j *Job) connect(r Rules, sid string, now time.Time) []Effect {
 	if j.State == Waiting {
 		j.Deadline = now.Add(j.Delay)
 	}
-	j.State, j.SID, j.Tries, j.Settling = Connected, sid, 0, time.Time{}
+	j.State, j.SID, j.Seen, j.Tries, j.Settling = Connected, sid, now, 0, time.Time{}
 	j.checked(r, now)
 	return j.restart(now)
 }

@@ -53,6 +53,7 @@ func TestStories(t *testing.T) {
 	t.Parallel()
 	const h, m, s = time.Hour, time.Minute, time.Second
 	done := func(a Action, at time.Duration) Done { return Done{a, start.Add(at)} }
+	absent := func(at time.Duration) Absent { return Absent{start.Add(at)} }
 	for name, c := range map[string]struct {
 		delay time.Duration
 		rules Rules
@@ -76,7 +77,7 @@ func TestStories(t *testing.T) {
 		}},
 		"looks come less and less often, and end": {20 * s, Rules{}, []step{
 			{0, Due{}, "look", Waiting, 15 * s},
-			{0, Absent{}, "", Waiting, s},
+			{0, absent(0), "", Waiting, s},
 			{s, Due{}, "look", Waiting, 16 * s},
 			{s, Unseen{}, "", Waiting, 2500 * time.Millisecond},
 			{20 * s, Due{}, "send", Leaving, 35 * s},
@@ -106,11 +107,19 @@ func TestStories(t *testing.T) {
 			{0, Present{}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 0},
 			{s, Aborted{"A"}, "look", Connected, 0},
-			{s, Absent{}, "send", Leaving, 0},
+			{s, absent(s), "send", Leaving, 0},
 		}},
 		"an unknown connection has left": {h, Rules{}, []step{
 			{0, Present{}, "restart", Connected, 0},
 			{s, Left{SID: "A"}, "send", Leaving, 0},
+		}},
+		"it came while the SFU was asked for it": {h, Rules{}, []step{
+			{0, Due{}, "look", Waiting, 15 * s},
+			{2 * s, Joined{"A"}, "restart", Connected, 17 * s},
+			{2 * s, done(Restart, 2*s), "", Connected, 48*m + 2*s},
+			{3 * s, absent(0), "look", Connected, 18 * s},
+			{3 * s, Present{"A"}, "", Connected, 48*m + 2*s},
+			{4 * s, Aborted{"A"}, "send", Leaving, 0},
 		}},
 		"back within the time of grace": {h, Rules{Grace: 2 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -134,7 +143,7 @@ func TestStories(t *testing.T) {
 			{60 * s, Due{}, "look", Connected, 0},
 			{60 * s, Present{"A"}, "", Connected, 90 * s},
 			{90 * s, Due{}, "look", Connected, 0},
-			{90 * s, Absent{}, "send", Leaving, 0},
+			{90 * s, absent(90 * s), "send", Leaving, 0},
 		}},
 		"nobody can tell, so it is restarted": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -181,7 +190,7 @@ func TestStories(t *testing.T) {
 			{5 * m, Recovered{}, "look", Connected, 5*m + 15*s},
 			{5 * m, Present{"A"}, "", Connected, 48 * m},
 			{6 * m, Recovered{}, "look", Connected, 0},
-			{6 * m, Absent{}, "send", Leaving, 0},
+			{6 * m, absent(6 * m), "send", Leaving, 0},
 			{7 * m, Recovered{}, "", Leaving, 0},
 		}},
 		"an SFU that has started with us": {h, Rules{Back: 20 * s}, []step{
@@ -190,7 +199,7 @@ func TestStories(t *testing.T) {
 			{5 * m, Recovered{Started: true}, "restart", Connected, 5*m + 15*s},
 			{5 * m, done(Restart, 5*m), "", Connected, 5*m + 20*s},
 			{5*m + 20*s, Due{}, "look", Connected, 5*m + 35*s},
-			{5*m + 20*s, Absent{}, "send", Leaving, 0},
+			{5*m + 20*s, absent(5*m + 20*s), "send", Leaving, 0},
 		}},
 		"the SFU goes down and comes back": {10 * s, Rules{Grace: s, Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -198,11 +207,11 @@ func TestStories(t *testing.T) {
 			{5 * s, Left{SID: "A", Down: true}, "restart", Connected, 0},
 			{5 * s, done(Restart, 5*s), "", Connected, 13 * s},
 			{7 * s, Aborted{"B"}, "look", Connected, 0},
-			{7 * s, Absent{}, "", Connected, 13 * s},
+			{7 * s, absent(7 * s), "", Connected, 13 * s},
 			{13 * s, Due{}, "restart", Connected, 0},
 			{13 * s, done(Restart, 13*s), "", Connected, 21 * s},
 			{14 * s, Joined{"C"}, "", Connected, 21 * s},
-			{15 * s, Absent{}, "send", Leaving, 0},
+			{15 * s, absent(15 * s), "send", Leaving, 0},
 		}},
 		"the SFU goes down and nobody comes back": {10 * s, Rules{Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -211,7 +220,7 @@ func TestStories(t *testing.T) {
 			{21 * s, Due{}, "restart", Connected, 23 * s},
 			{21 * s, done(Restart, 21*s), "", Connected, 25 * s},
 			{25 * s, Due{}, "look", Connected, 0},
-			{25 * s, Absent{}, "send", Leaving, 0},
+			{25 * s, absent(25 * s), "send", Leaving, 0},
 		}},
 		"another connection ends with the SFU": {h, Rules{Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -282,7 +291,7 @@ func TestAnyOrder(t *testing.T) {
 			if rnd.IntN(3) == 0 && j.At.After(now) {
 				now = j.At
 			}
-			in := []Input{Due{}, Due{}, Joined{sid}, Left{SID: sid}, Left{SID: sid, Elsewhere: true}, Aborted{sid}, Present{sid}, Absent{}, Unseen{},
+			in := []Input{Due{}, Due{}, Joined{sid}, Left{SID: sid}, Left{SID: sid, Elsewhere: true}, Aborted{sid}, Present{sid}, Absent{now.Add(-time.Duration(rnd.Int64N(int64(j.Delay))))}, Unseen{},
 				Done{Restart, now}, Done{Send, now}, Gone{}, Failed{Restart, 0}, Failed{Send, time.Second}, Recovered{}, Recovered{Started: true}, Left{SID: "A", Down: true}}[rnd.IntN(17)]
 			before := *j
 			effects := j.Step(r, in, now, rnd.Float64())
