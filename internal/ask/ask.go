@@ -12,10 +12,8 @@ package ask
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -31,16 +29,9 @@ const (
 	// MaxBody bounds an answer, in bytes; maxHeader what comes before it.
 	MaxBody    = 64 << 10
 	maxHeader  = 64 << 10
-	maxInterim = 4 // answers of status 1xx before the answer
-	readSize   = 4 << 10
+	maxInterim = 4       // answers of status 1xx before the answer
+	readSize   = 2 << 10 // holds the head of an answer, and all of most
 )
-
-// Answer is what a server has answered.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
 
 // Pool keeps connections to places of a type P.
 type Pool[P any] struct {
@@ -71,6 +62,10 @@ func New[P any](open func(context.Context, P) (net.Conn, error)) *Pool[P] {
 // question may reach the server twice: a connection that the server has closed in the
 // meantime is replaced by a new one. Places with the same key share connections.
 func (p *Pool[P]) Ask(ctx context.Context, key string, place P, question []byte) (*Answer, error) {
+	by := time.Now().Add(Timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(by) {
+		by = d
+	}
 	for {
 		c := p.take(key)
 		if c == nil {
@@ -82,13 +77,13 @@ func (p *Pool[P]) Ask(ctx context.Context, key string, place P, question []byte)
 			c.limit.R = conn
 			c.r = bufio.NewReaderSize(&c.limit, readSize)
 		}
-		a, again, err := c.ask(ctx, question)
+		a, again, err := c.ask(ctx, question, by)
 		if err == nil && again {
 			p.put(key, c)
 			return a, nil
 		}
 		c.Close()
-		if err == nil || !again || !c.used || ctx.Err() != nil {
+		if err == nil || !again || !c.used || ctx.Err() != nil || !time.Now().Before(by) {
 			return a, err
 		}
 	}
@@ -97,15 +92,11 @@ func (p *Pool[P]) Ask(ctx context.Context, key string, place P, question []byte)
 // ask asks one question. again says, with an answer, that the connection can be
 // used for another one; with an error, that nothing at all was answered, so that
 // the question can be asked over another connection.
-func (c *kept) ask(ctx context.Context, question []byte) (a *Answer, again bool, err error) {
-	deadline := time.Now().Add(Timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	if err := c.SetDeadline(deadline); err != nil {
+func (c *kept) ask(ctx context.Context, question []byte, by time.Time) (a *Answer, again bool, err error) {
+	if err := c.SetDeadline(by); err != nil {
 		return nil, true, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	stop := afterCancel(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
 		if !stop() { // the deadline may be set at any moment
 			again = false
@@ -121,44 +112,9 @@ func (c *kept) ask(ctx context.Context, question []byte) (a *Answer, again bool,
 	if _, err := c.r.Peek(1); err != nil {
 		return nil, true, err
 	}
-	var resp *http.Response
-	for range maxInterim {
-		if resp, err = http.ReadResponse(c.r, nil); err != nil {
-			return nil, false, err
-		}
-		if resp.StatusCode >= 200 {
-			break
-		}
-	}
-	if resp.StatusCode < 200 {
-		return nil, false, errors.New("no answer after all that was said before it")
-	}
-	defer resp.Body.Close()
-	body, err := read(resp)
-	if err != nil {
-		return nil, false, err
-	}
+	a, again, err = readAnswer(c.r)
 	// What follows an answer that nobody asked for must not be taken for the next.
-	again = !resp.Close && resp.ProtoAtLeast(1, 1) && c.r.Buffered() == 0
-	return &Answer{resp.StatusCode, resp.Header, body}, again, nil
-}
-
-// errTooLarge: an answer is larger than MaxBody.
-var errTooLarge = errors.New("the answer is too large")
-
-func read(resp *http.Response) ([]byte, error) {
-	if n := resp.ContentLength; n > MaxBody {
-		return nil, errTooLarge
-	} else if n >= 0 {
-		body := make([]byte, n)
-		_, err := io.ReadFull(resp.Body, body)
-		return body, err
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
-	if err == nil && len(body) > MaxBody {
-		err = errTooLarge
-	}
-	return body, err
+	return a, again && c.r.Buffered() == 0, err
 }
 
 // take takes a connection that was kept, nil if there is none.

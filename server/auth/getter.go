@@ -9,7 +9,8 @@ import (
 // getter asks homeservers for small documents, over connections that it keeps.
 type getter struct{ *ask.Pool[target] }
 
-// get asks a target for a path, which has the query and is escaped.
+// get asks a target for a path, which has the query and is escaped. The reply has no
+// header.
 func (g getter) get(ctx context.Context, t target, path string) (*reply, error) {
 	const before, between, after = "GET ", " HTTP/1.1\r\nHost: ", "\r\nAccept: application/json\r\nUser-Agent: matrixrtc\r\n\r\n"
 	question := make([]byte, 0, len(before)+len(path)+len(between)+len(t.host)+len(after))
@@ -20,7 +21,5 @@ func (g getter) get(ctx context.Context, t target, path string) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &reply{a.Status, a.Header, a.Body}, nil
+	return &reply{status: a.Status, body: a.Body}, nil
 }
-
-func (g getter) size() int { return g.Len() }

@@ -113,7 +113,7 @@ func (c *creator) create(ctx context.Context, name string) error {
 		return err
 	case a.Status != http.StatusOK:
 		return twirpError(a)
-	case !strings.HasPrefix(a.Header.Get("Content-Type"), "application/protobuf"):
+	case !strings.HasPrefix(a.Type, "application/protobuf"):
 		return fmt.Errorf("%s answers, and is no LiveKit", c.host)
 	}
 	return nil
