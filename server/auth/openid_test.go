@@ -230,22 +230,6 @@ func TestServerNames(t *testing.T) {
 	}
 }
 
-func FuzzParseServerName(f *testing.F) {
-	for _, s := range []string{"example.org:8448", "[::1]:80", "1.2.3.4"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		n, err := parseServerName(s)
-		if err != nil {
-			return
-		}
-		// Nothing that passes can change the URL it is put into.
-		if n.name != s || strings.ContainsAny(s, "/?#@% \\") {
-			t.Errorf("%q: %+v", s, n)
-		}
-	})
-}
-
 // A second connection to a homeserver resumes the TLS session of the first.
 func TestTLSIsResumed(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package xmatrix
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -208,13 +209,89 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
+// A header that is read names an origin and a key, and says the same when it is
+// written again.
 func FuzzParse(f *testing.F) {
 	f.Add(`X-Matrix origin="a.example",destination="b.example",key="ed25519:1",sig="` + base64.RawStdEncoding.EncodeToString(make([]byte, 64)) + `"`)
 	f.Add(`X-Matrix a="\"",b = c,d`)
+	f.Add(`x-matrix origin=a,key=ed25519:,sig=` + strings.Repeat("A", 86) + `==`)
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	f.Fuzz(func(t *testing.T, header string) {
 		a, err := Parse(header)
-		if err == nil && (a.Origin == "" || len(a.Signature) != 64) {
+		if err != nil {
+			if len(err.Error()) > 200 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if a.Origin == "" || len(a.Signature) != 64 || !strings.HasPrefix(a.KeyID, "ed25519:") {
 			t.Errorf("%+v", a)
+		}
+		written := `X-Matrix origin="` + quote.Replace(a.Origin) + `",destination="` + quote.Replace(a.Destination) +
+			`",key="` + quote.Replace(a.KeyID) + `",sig="` + base64.RawStdEncoding.EncodeToString(a.Signature) + `"`
+		again, err := Parse(written)
+		if err != nil && len(written) <= 4096 || err == nil && !cmp.Equal(a, again) {
+			t.Errorf("%q: %+v, then %+v, %v", header, a, again, err)
+		}
+		if key := ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey); a.Verify(Request{Method: "POST", URI: "/"}, key) == nil {
+			t.Errorf("%q is a signature", header)
+		}
+	})
+}
+
+// Keys that are believed are those of the server that was asked, and good for now.
+func FuzzParseKeys(f *testing.F) {
+	key := ed25519.NewKeyFromSeed(make([]byte, 32))
+	now := time.UnixMilli(1_790_000_000_000)
+	doc := `{"server_name":"a.example","valid_until_ts":1790000001000,"verify_keys":{"ed25519:1":{"key":"` +
+		base64.RawStdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)) + `"}}}`
+	plain, err := Canonical([]byte(doc))
+	if err != nil {
+		f.Fatal(err)
+	}
+	sig := base64.RawStdEncoding.EncodeToString(ed25519.Sign(key, plain))
+	f.Add([]byte(doc[:len(doc)-1] + `,"signatures":{"a.example":{"ed25519:1":"` + sig + `"}}}`))
+	f.Add([]byte(doc))
+	f.Add([]byte(`{"server_name":"a.example","valid_until_ts":1e300,"verify_keys":null}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		keys, err := ParseKeys(doc, "a.example", now)
+		if err != nil {
+			return
+		}
+		if len(keys.Valid) == 0 || len(keys.Valid) > maxKeys || !keys.Until.After(now) {
+			t.Errorf("%+v", keys)
+		}
+		for id, k := range keys.Valid {
+			if len(k) != ed25519.PublicKeySize || !strings.HasPrefix(id, "ed25519:") || !bytes.Contains(doc, []byte("signatures")) {
+				t.Errorf("%q: %x", id, k)
+			}
+		}
+		if _, err := ParseKeys(doc, "b.example", now); err == nil {
+			t.Error("they are another server's, too")
+		}
+		if _, err := ParseKeys(doc, "a.example", keys.Until); err == nil {
+			t.Error("they never end")
+		}
+	})
+}
+
+// A key file that is read gives a key that signs; one that is not is not repeated.
+func FuzzParseKey(f *testing.F) {
+	f.Add([]byte("ed25519 a_1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
+	f.Add([]byte("-----BEGIN MATRIX PRIVATE KEY-----\nKey-ID: ed25519:1\n\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END MATRIX PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		k, err := ParseKey(file)
+		if err != nil {
+			if len(err.Error()) > 200 || len(file) > 40 && strings.Contains(err.Error(), string(file)) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		if !strings.HasPrefix(k.ID, "ed25519:") || len(k.Private) != ed25519.PrivateKeySize {
+			t.Errorf("%q, %d bytes", k.ID, len(k.Private))
+		}
+		if _, err := k.Sign(Request{Method: "GET", URI: "/", Origin: "a", Destination: "b"}); err != nil {
+			t.Error(err)
 		}
 	})
 }
