@@ -35,6 +35,8 @@ type verdict struct {
 	// been sent.
 	pause time.Duration
 	maybe bool
+	// slow is set if the homeserver had the request and did not answer in time.
+	slow bool
 	// refused is what whoever asked for it is told; nil: it was sent.
 	refused *refusal
 }
@@ -148,7 +150,7 @@ func (e *engine) judge(d *Delayed, a *answer, changes bool) verdict {
 	// A server error, or an answer that is none: it may have been taken.
 	switch a.status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout: // of what stands before it
-		return e.silent(d, &silence{arrived: changes, err: errors.New("ask the homeserver: " + http.StatusText(a.status))})
+		return e.silent(d, &silence{arrived: changes, one: a.status == http.StatusGatewayTimeout, err: errors.New("ask the homeserver: " + http.StatusText(a.status))})
 	}
 	f.status = http.StatusBadGateway
 	late := e.s.clock.now().Sub(d.due())
@@ -169,11 +171,13 @@ func (e *engine) failed(d *Delayed, f *refusal) verdict {
 
 // silent is what no answer means: it is tried for as long as it takes.
 func (e *engine) silent(d *Delayed, err error) verdict {
-	e.setDown(true)
 	v := verdict{pause: minPause, maybe: d.Doubt, refused: refuse(http.StatusBadGateway, codeUnknown, "the homeserver cannot be reached")}
 	var s *silence
 	if errors.As(err, &s) {
-		v.maybe, v.refused = v.maybe || s.arrived, s.refusal()
+		v.maybe, v.refused, v.slow = v.maybe || s.arrived, s.refusal(), s.one
+	}
+	if !v.slow { // that may be the room's trouble alone
+		e.setDown(true)
 	}
 	if late := e.s.clock.now().Sub(d.due()); late > 0 {
 		v.pause = min(max(late/4, minPause), maxSilent)
@@ -203,6 +207,7 @@ func (e *engine) compare(ctx context.Context, d *Delayed, as caller) (v verdict,
 		v.maybe = d.Doubt // looking has sent nothing
 		return v, true
 	case a.status == http.StatusNotFound || a.status == http.StatusForbidden || a.status == http.StatusBadRequest:
+		e.setDown(false)
 		return v, false // there is none; or whoever judges the event will judge
 	case a.status != http.StatusOK:
 		return e.judge(d, a, false), true

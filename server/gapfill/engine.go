@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// senders is how many events are sent at a time.
-	senders = 16
+	// senders is how many events are sent at a time; those that the homeserver keeps
+	// waiting for longer than hurry do not count, up to mostSenders in all.
+	senders     = 16
+	mostSenders = 4 * senders
 	// attempt bounds one try to send an event; lease is how long nobody else
 	// tries.
 	attempt = 25 * time.Second
@@ -34,9 +36,12 @@ type engine struct {
 	chores chan func(context.Context)
 
 	mu      sync.Mutex
-	running int
-	down    bool      // the homeserver did not answer last
+	running int       // senders at work, without those that are kept waiting
+	trying  int       // all of them
+	down    bool      // the homeserver could not be reached last
 	probe   time.Time // when to ask it again, then
+
+	slow slowRooms
 
 	// Of run alone.
 	seen   time.Time // the last look that succeeded; zero: none yet
@@ -83,11 +88,15 @@ func (e *engine) run(ctx context.Context) {
 func (e *engine) look(ctx, sending context.Context, jobs *sync.WaitGroup) time.Duration {
 	now := e.s.clock.now()
 	wait, err := e.work(ctx, now, func(group []Delayed) {
-		e.count(1)
+		done, ok := e.slow.begin(group[0].Room)
+		if !ok {
+			jobs.Go(func() { e.putOff(sending, group, now.Add(maxSilent)) })
+			return
+		}
+		giveBack := e.sender()
 		jobs.Go(func() {
-			defer e.nudge()
-			defer e.count(-1)
-			e.sendGroup(sending, group)
+			defer giveBack()
+			done(e.sendGroup(sending, group), e.s.clock.now())
 		})
 	})
 	if ctx.Err() != nil {
@@ -113,6 +122,7 @@ func (e *engine) work(ctx context.Context, now time.Time, start func([]Delayed))
 		if _, err := e.s.store.Prune(ctx, now.Add(-e.s.opts.Retention), finalKept); err != nil {
 			return 0, err
 		}
+		e.slow.forget(now)
 		e.pruned = now
 	}
 	next, err := e.s.store.Next(ctx)
@@ -142,24 +152,25 @@ func (e *engine) work(ctx context.Context, now time.Time, start func([]Delayed))
 	return 0, nil // there may be more
 }
 
-func (e *engine) count(n int) {
+func (e *engine) count(running, trying int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.running += n
+	e.running += running
+	e.trying += trying
 }
 
-// free is how many events may be begun. A homeserver that does not answer is
+// free is how many events may be begun. A homeserver that cannot be reached is
 // tried with one at a time, and not more often than each minPause.
 func (e *engine) free(now time.Time) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
 	case !e.down:
-		return senders - e.running
+		return min(senders-e.running, mostSenders-e.trying)
 	case now.Before(e.probe):
 		return 0
 	}
-	return 1 - e.running
+	return 1 - e.trying
 }
 
 func (e *engine) setDown(down bool) {
@@ -167,7 +178,7 @@ func (e *engine) setDown(down bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if down != e.down {
-		e.s.log.Warn("sending delayed events", "homeserver_answers", !down)
+		e.s.log.Warn("sending delayed events", "homeserver_reached", !down)
 	}
 	e.down, e.probe = down, now.Add(minPause)
 	e.s.metrics.down.Set(map[bool]float64{true: 1}[down])
@@ -196,8 +207,16 @@ func groups(list []Delayed) [][]Delayed {
 	return out
 }
 
-// sendGroup sends events one after the other, as long as nobody else may.
-func (e *engine) sendGroup(ctx context.Context, group []Delayed) {
+// putOff gives events back that are not to be tried before a time.
+func (e *engine) putOff(ctx context.Context, group []Delayed, at time.Time) {
+	for i := range group {
+		e.release(ctx, &group[i], at, group[i].Doubt)
+	}
+}
+
+// sendGroup sends events one after the other, as long as nobody else may. slow
+// says that the homeserver did not answer the last of them in time.
+func (e *engine) sendGroup(ctx context.Context, group []Delayed) (slow bool) {
 	for i := range group {
 		d := &group[i]
 		if i > 0 && d.At.Sub(e.s.clock.now()) < attempt {
@@ -206,7 +225,9 @@ func (e *engine) sendGroup(ctx context.Context, group []Delayed) {
 		}
 		v := e.deliver(ctx, d, caller{})
 		e.settle(ctx, d, v, e.s.clock.now().Add(v.pause))
+		slow = v.slow
 	}
+	return slow
 }
 
 // sendNow sends one event because somebody asks for it. f is what the homeserver
@@ -252,7 +273,7 @@ func (e *engine) settle(ctx context.Context, d *Delayed, v verdict, at time.Time
 	case Failed:
 		log.Warn("a delayed event was refused", "err", v.refused.code)
 	default:
-		log.Debug("a delayed event is over", "state", v.final.State, "late", now.Sub(d.due()))
+		log.Debug("a delayed event is over", "state", v.final.State, "late", now.Sub(d.due()), "begun_late", d.Tried.Sub(d.due()))
 	}
 	if v.final.State == Sent && d.StateKey != nil {
 		e.displace(ctx, d.Room, d.Type, *d.StateKey, d.User)

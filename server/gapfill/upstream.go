@@ -77,9 +77,9 @@ type answer struct {
 type silence struct {
 	// arrived is set if the homeserver may have received the request.
 	arrived bool
-	// slow is set if it took too long.
-	slow bool
-	err  error
+	// slow is set if it took too long, one if that may be for this request alone.
+	slow, one bool
+	err       error
 }
 
 func (e *silence) Error() string { return e.err.Error() }
@@ -104,7 +104,8 @@ func (u *upstream) do(ctx context.Context, q ask) (*answer, error) {
 		if errors.As(err, &urlErr) {
 			err = urlErr.Err // without the address: it names users and rooms
 		}
-		return &silence{arrived: sent || u.own == nil && !isDial(err), slow: ctx.Err() != nil || isTimeout(err), err: fmt.Errorf("ask the homeserver: %w", err)}
+		arrived, slow := sent || u.own == nil && !isDial(err), ctx.Err() != nil || isTimeout(err)
+		return &silence{arrived: arrived, slow: slow, one: arrived && slow, err: fmt.Errorf("ask the homeserver: %w", err)}
 	}
 	req, err := http.NewRequestWithContext(ctx, q.method, u.url(q), bytes.NewReader(q.body))
 	if err != nil {
