@@ -142,7 +142,10 @@ func (c *Config) appService() (*auth.AppService, error) {
 	if a.RegistrationFile != "" {
 		data, err := readFile(a.RegistrationFile)
 		if err == nil {
-			out.ASToken, out.HSToken, err = auth.ReadRegistration(data)
+			var r *auth.Registration
+			if r, err = auth.ReadRegistration(data); err == nil {
+				out.ID, out.ASToken, out.HSToken = r.ID, r.ASToken, r.HSToken
+			}
 		}
 		if err != nil {
 			return nil, &fileError{"app_service.registration_file", err}

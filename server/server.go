@@ -199,6 +199,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.service = service
 	close(s.ready)
 	s.log.Info("site is up", "public", s.public, "url", base, "admin", s.admin, "media", media.advertised)
+	greeting, greeted := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { service.Greet(greeting) })
 
 	select {
 	case <-ctx.Done():
@@ -207,6 +210,8 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = errors.New("the SFU ended by itself")
 	}
 	s.log.Info("site is going down")
+	greeted()
+	beside.Wait()
 	in.leaving.Store(true)
 	return errors.Join(err, s.end(group, service, media), gap.close())
 }

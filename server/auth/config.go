@@ -94,6 +94,9 @@ type AppService struct {
 	// ServerName is the homeserver's Matrix server name. Its client-server API must
 	// be found by that name, or be in ClientAPIs.
 	ServerName string
+	// ID names us to the homeserver, as in our registration. It may be empty: then
+	// the homeserver is not asked whether it reaches us.
+	ID string
 	// ASToken is what we show to the homeserver; HSToken what it shows to us. Either
 	// may be empty: without ASToken nothing is asked in other people's names, without
 	// HSToken the homeserver cannot pass requests on.

@@ -46,10 +46,18 @@ func (h *home) as(ctx context.Context, user string, q call) (*reply, error) {
 		q.path += "?user_id=" + url.QueryEscape(user)
 	}
 	q.authorization = "Bearer " + string(h.token)
-	return h.apis.call(ctx, h.server, q)
+	a, err := h.apis.call(ctx, h.server, q)
+	if err == nil && a.status == http.StatusUnauthorized && a.code() == authapi.CodeUnknownToken {
+		return nil, errStranger
+	}
+	return a, err
 }
 
+const whoamiPath = "/_matrix/client/v3/account/whoami"
+
 var (
+	// errStranger: the homeserver has not read our registration, or another one.
+	errStranger = errors.New("the homeserver does not know the as_token: give it the registration file, in app_service_config_files of Synapse or app_service_api.config_files of Dendrite, and start it again")
 	// errNoService: there is no application service to ask as.
 	errNoService = errors.New("no application service is configured, and nobody else can be asked")
 	// errUnknownToken: the homeserver does not know an access token.
@@ -58,7 +66,7 @@ var (
 
 // whoami is the user an access token belongs to.
 func (h *home) whoami(ctx context.Context, token Secret) (string, error) {
-	a, err := h.ask(ctx, asker{token: token}, call{method: http.MethodGet, path: "/_matrix/client/v3/account/whoami"})
+	a, err := h.ask(ctx, asker{token: token}, call{method: http.MethodGet, path: whoamiPath})
 	if err != nil {
 		return "", fmt.Errorf("asking whose access token it is: %w", err)
 	}
@@ -113,7 +121,7 @@ func (h *home) joined(ctx context.Context, who asker, room string) (bool, error)
 // assertable fails if we may not ask for somebody at all: then a refusal says
 // nothing about them.
 func (h *home) assertable(ctx context.Context, who asker) error {
-	a, err := h.ask(ctx, who, call{method: http.MethodGet, path: "/_matrix/client/v3/account/whoami"})
+	a, err := h.ask(ctx, who, call{method: http.MethodGet, path: whoamiPath})
 	if err == nil && a.status != http.StatusOK {
 		err = fmt.Errorf("the application service may not act for the user (%d %s): its registration has to list the server's users", a.status, shorten(a.code()))
 	}

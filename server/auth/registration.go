@@ -83,18 +83,19 @@ func (r Registration) YAML() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// ReadRegistration reads the tokens of a registration file: ours, or one that was
-// written for lk-jwt-service. The error does not repeat them.
-func ReadRegistration(file []byte) (asToken, hsToken Secret, err error) {
+// ReadRegistration reads the id and the tokens of a registration file: ours, or one
+// that was written for lk-jwt-service. The error does not repeat them.
+func ReadRegistration(file []byte) (*Registration, error) {
 	var r struct {
+		ID string `yaml:"id"`
 		AS string `yaml:"as_token"`
 		HS string `yaml:"hs_token"`
 	}
 	if yaml.Unmarshal(file, &r) != nil { // its error shows what stands there
-		return "", "", errors.New("registration file: not YAML")
+		return nil, errors.New("registration file: not YAML")
 	}
 	if r.AS == "" || r.HS == "" {
-		return "", "", errors.New("registration file: as_token and hs_token are needed")
+		return nil, errors.New("registration file: as_token and hs_token are needed")
 	}
-	return Secret(r.AS), Secret(r.HS), nil
+	return &Registration{ID: r.ID, ASToken: Secret(r.AS), HSToken: Secret(r.HS)}, nil
 }

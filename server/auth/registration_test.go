@@ -16,11 +16,11 @@ func TestRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if as, hs, err := ReadRegistration(out); err != nil || as != "aaaaaaaaaaaaaaaaaaaa" || hs != "hhhhhhhhhhhhhhhhhhhh" {
-		t.Errorf("read as %q and %q, %v", string(as), string(hs), err)
+	if r, err := ReadRegistration(out); err != nil || *r != (Registration{ID: "matrixrtc", ASToken: "aaaaaaaaaaaaaaaaaaaa", HSToken: "hhhhhhhhhhhhhhhhhhhh"}) {
+		t.Errorf("read as %+v, %v", r, err)
 	}
 	for _, file := range []string{"", "[", "as_token: secret", "as_token: {secret: secret}\nhs_token: [secret]"} {
-		if _, _, err := ReadRegistration([]byte(file)); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := ReadRegistration([]byte(file)); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", file, err)
 		}
 	}
