@@ -102,8 +102,12 @@ func ClientAddr(r *http.Request, trusted []netip.Prefix) (addr netip.Addr, named
 	if !addr.IsValid() {
 		return addr, true
 	}
-	named = !Within(trusted, addr)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	var hops []string
+	if named = !Within(trusted, addr); !named {
+		if said := r.Header.Values("X-Forwarded-For"); len(said) > 0 {
+			hops = strings.Split(strings.Join(said, ","), ",")
+		}
+	}
 	for i := len(hops) - 1; i >= 0 && Within(trusted, addr); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {

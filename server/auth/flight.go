@@ -15,7 +15,7 @@ type flights[V any] struct {
 
 // flight is something that is being done; the rest is read after done.
 type flight[V any] struct {
-	done  chan struct{}
+	done  chan struct{} // nil while nobody waits
 	value V
 	err   error
 	gone  bool // whoever did it has given up, which says nothing to the others
@@ -30,11 +30,13 @@ func (f *flights[V]) do(ctx context.Context, key string, run func(context.Contex
 		f.mu.Lock()
 		k, under := f.under[key]
 		if !under {
-			k = &flight[V]{done: make(chan struct{}), err: errFlight}
+			k = &flight[V]{err: errFlight}
 			if f.under == nil {
 				f.under = map[string]*flight[V]{}
 			}
 			f.under[key] = k
+		} else if k.done == nil {
+			k.done = make(chan struct{})
 		}
 		f.mu.Unlock()
 		if !under {
@@ -57,8 +59,10 @@ func (f *flights[V]) run(ctx context.Context, key string, k *flight[V], run func
 	defer func() { // also if run panics
 		f.mu.Lock()
 		delete(f.under, key)
+		if k.done != nil {
+			close(k.done)
+		}
 		f.mu.Unlock()
-		close(k.done)
 	}()
 	k.value, k.err = run(ctx)
 	k.gone = k.err != nil && ctx.Err() != nil

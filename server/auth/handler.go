@@ -159,7 +159,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	}
 	h.Set("Cache-Control", "no-store")
 	start := time.Now()
-	log := s.log.With("request", id, "endpoint", e.name)
+	log := logOf(s.log, id, e.name)
 	answer, fail := s.answer(w, r, e, log, start)
 	took := time.Since(start)
 	if fail != nil {

@@ -3,8 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,11 +100,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 
 // outcome says in a word what came of asking a homeserver.
 func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
 	var status *statusError
 	var timeout net.Error
 	switch {
-	case err == nil:
-		return "ok"
 	case errors.Is(err, errCrowded):
 		return "crowded"
 	case errors.Is(err, errNotPublic):
@@ -120,6 +121,6 @@ func outcome(err error) string {
 }
 
 func (m *metrics) request(endpoint string, status int, took time.Duration) {
-	m.requests.WithLabelValues(endpoint, fmt.Sprint(status)).Inc()
+	m.requests.WithLabelValues(endpoint, strconv.Itoa(status)).Inc()
 	m.took.WithLabelValues(endpoint).Observe(took.Seconds())
 }

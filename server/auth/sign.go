@@ -18,16 +18,26 @@ import (
 type signer struct {
 	issuer   string
 	lifetime time.Duration
-	fixed    bool // metadata
-	macs     sync.Pool
+	fixed    bool      // metadata
+	scratch  sync.Pool // of scratch
 }
+
+// scratch is what a signature takes and leaves.
+type scratch struct {
+	mac         hash.Hash
+	claims, out []byte
+	sum         [sha256.Size]byte
+}
+
+// maxScratch bounds what is kept of it, in bytes.
+const maxScratch = 8 << 10
 
 // jwtHeader is {"alg":"HS256","typ":"JWT"}, encoded.
 const jwtHeader = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
 
 func newSigner(key string, secret Secret, lifetime time.Duration, fixed bool) *signer {
 	s := &signer{issuer: key, lifetime: lifetime, fixed: fixed}
-	s.macs.New = func() any { return hmac.New(sha256.New, []byte(secret)) }
+	s.scratch.New = func() any { return &scratch{mac: hmac.New(sha256.New, []byte(secret))} }
 	return s
 }
 
@@ -35,7 +45,9 @@ func newSigner(key string, secret Secret, lifetime time.Duration, fixed bool) *s
 // lets its holder create rooms: with room.auto_create off, that is what keeps
 // users without full access from opening calls.
 func (s *signer) sign(room, identity string, publish bool, now time.Time) string {
-	claims := make([]byte, 0, 512)
+	tmp := s.scratch.Get().(*scratch)
+	defer s.scratch.Put(tmp)
+	claims := tmp.claims[:0]
 	text := func(name, value string) {
 		claims = canonical.AppendString(append(claims, name...), value)
 	}
@@ -56,13 +68,12 @@ func (s *signer) sign(room, identity string, publish bool, now time.Time) string
 	flag(`,"canSubscribe":true,"canUpdateOwnMetadata":`, !s.fixed)
 	claims = append(claims, "}}"...)
 
-	out := make([]byte, 0, len(jwtHeader)+base64.RawURLEncoding.EncodedLen(len(claims))+1+43)
-	out = base64.RawURLEncoding.AppendEncode(append(out, jwtHeader...), claims)
-	mac := s.macs.Get().(hash.Hash)
-	mac.Reset()
-	mac.Write(out)
-	var sum [sha256.Size]byte
-	out = base64.RawURLEncoding.AppendEncode(append(out, '.'), mac.Sum(sum[:0]))
-	s.macs.Put(mac)
+	out := base64.RawURLEncoding.AppendEncode(append(tmp.out[:0], jwtHeader...), claims)
+	tmp.mac.Reset()
+	tmp.mac.Write(out)
+	out = base64.RawURLEncoding.AppendEncode(append(out, '.'), tmp.mac.Sum(tmp.sum[:0]))
+	if len(out) <= maxScratch {
+		tmp.claims, tmp.out = claims, out
+	}
 	return string(out)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/internal/ask"
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
@@ -188,10 +189,10 @@ const noDelegation = "a delayed leave can be delegated by users of this service'
 
 // vouchedFor is the user who asks, by the word of the user's homeserver.
 func (s *Service) vouchedFor(ctx context.Context, q *request) (string, *failure) {
-	ctx, cancel := context.WithTimeout(ctx, s.verify)
-	defer cancel()
+	bound := ask.WithTimeout(ctx, s.verify)
+	defer bound.End()
 	start := time.Now()
-	user, err := s.openid.verify(ctx, q.openid.MatrixServerName, q.openid.AccessToken)
+	user, err := s.openid.verify(bound, q.openid.MatrixServerName, q.openid.AccessToken)
 	s.metrics.openID.WithLabelValues(outcome(err)).Observe(time.Since(start).Seconds())
 	if errors.Is(err, errCrowded) {
 		return "", limited(time.Second)
@@ -367,9 +368,9 @@ const roomTimeout = 5 * time.Second
 // many who want it at once.
 func (s *Service) makeRoom(ctx context.Context, alias string) *failure {
 	_, err := s.making.do(ctx, alias, func(ctx context.Context) (struct{}, error) {
-		ctx, cancel := context.WithTimeout(ctx, roomTimeout)
-		defer cancel()
-		return struct{}{}, s.cfg.Rooms.CreateRoom(ctx, alias)
+		bound := ask.WithTimeout(ctx, roomTimeout)
+		defer bound.End()
+		return struct{}{}, s.cfg.Rooms.CreateRoom(bound, alias)
 	})
 	if err != nil {
 		s.metrics.rooms.WithLabelValues("failed").Inc()
