@@ -76,6 +76,9 @@ func (res *results) play(t *testing.T, s *stack, sc *scenario, dialect dialectNa
 	if !strings.Contains(string(s.server)+"/"+name, *flagRun) {
 		return
 	}
+	if sc.starting > 0 {
+		sc.wait = max(sc.wait, time.Duration(sc.starting)*s.started)
+	}
 	t.Run(name, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()

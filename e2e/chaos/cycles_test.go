@@ -237,7 +237,7 @@ func (c *cycles) summary() string {
 	}
 	if n := len(c.stayed); n > 0 {
 		slices.Sort(c.stayed)
-		fmt.Fprintf(&b, "gone for others after: median %.1f s, at most %.1f s (allowed: %v)\n",
+		fmt.Fprintf(&b, "gone for others after: median %.1f s, at most %.1f s (allowed: %v, and what the machine stalls)\n",
 			c.stayed[n/2].Seconds(), c.stayed[n-1].Seconds(), cycleDelay+promptly)
 	}
 	fmt.Fprintf(&b, "%d leaves were armed, and all of them ended:", c.armed)

@@ -131,7 +131,7 @@ func quietScenarios() []scenario {
 func loudScenarios() []scenario {
 	return []scenario{
 		{
-			name: "homeserver restart", telling: synapse, dialect: slot, wait: longDelay,
+			name: "homeserver restart", telling: synapse, dialect: slot, wait: longDelay, starting: 3,
 			says:  "The homeserver is restarted: nobody notices.",
 			steps: steps(begin(), restartHomeserver(), keptAlive(names...), pass(3*time.Second), calmEnds(), heardAll(), finish(names...)),
 		},

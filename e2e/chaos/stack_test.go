@@ -48,6 +48,7 @@ type stack struct {
 	asker            *http.Client
 	store            string // of gap-fill; "": the homeserver lacks nothing
 	pulse            *pulse
+	started          time.Duration // how long the homeserver's start took
 
 	mu   sync.Mutex
 	site *part
@@ -82,9 +83,11 @@ func newStack(t *testing.T, server serverKind) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.hs.stop)
+	began := time.Now()
 	if err := s.hs.do(ctx, "start", homeserverArg{Server: server, Listen: s.hsHost.addr.String() + ":" + hsPort}, nil); err != nil {
 		t.Fatal(err)
 	}
+	s.started = time.Since(began)
 	if s.tap, err = newTap(s.upstream()); err != nil {
 		t.Fatal(err)
 	}

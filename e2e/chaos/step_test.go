@@ -22,6 +22,9 @@ type scenario struct {
 	// memberships; zero: shortDelay, and the defaults of package client.
 	wait, expires, refresh time.Duration
 	noMedia                bool
+	// starting is how often the wait must hold the time in which this machine starts
+	// the homeserver: nobody can stay in for whom that takes longer than the wait.
+	starting int
 	// wrong are the invariants that must not hold: the control.
 	wrong []string
 	// telling is the homeserver on which it runs in the short mode, in the dialect
