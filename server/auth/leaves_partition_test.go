@@ -1,0 +1,238 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
+	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
+)
+
+// lineState is what a line does with what is sent over it.
+type lineState int
+
+const (
+	lineWhole lineState = iota
+	lineHole            // nothing comes through in either direction, and nobody is told
+	lineDeaf            // what is asked comes through, what is answered does not
+	lineReset           // connections are reset, in the midst of whatever is said
+)
+
+// line is a connection to Redis that fails in all the ways in which networks do.
+type line struct {
+	l  net.Listener
+	to string
+	wg sync.WaitGroup
+
+	mu    sync.Mutex
+	state lineState
+	conns map[net.Conn]bool
+}
+
+func newLine(t *testing.T, socket string) *line {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &line{l: l, to: socket, conns: map[net.Conn]bool{}}
+	w.wg.Go(w.accept)
+	t.Cleanup(func() { l.Close(); w.set(lineReset); w.wg.Wait() })
+	return w
+}
+
+func (w *line) accept() {
+	for {
+		c, err := w.l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("unix", w.to)
+		if err != nil {
+			c.Close()
+			continue
+		}
+		w.mu.Lock()
+		reset := w.state == lineReset
+		w.conns[c], w.conns[far] = true, true
+		w.mu.Unlock()
+		if reset {
+			w.end(c, far)
+			continue
+		}
+		w.wg.Go(func() { w.carry(far, c, lineHole); w.end(c, far) })
+		w.wg.Go(func() { w.carry(c, far, lineDeaf, lineHole); w.end(c, far) })
+	}
+}
+
+// carry copies what comes while the line is not in one of some states; in those it
+// is lost for good.
+func (w *line) carry(to, from net.Conn, lost ...lineState) {
+	buf := make([]byte, 4096)
+	gone := false
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			w.mu.Lock()
+			for _, s := range lost {
+				gone = gone || w.state == s
+			}
+			w.mu.Unlock()
+			// Who has lost something cannot go on: the rest would be another answer's.
+			if !gone {
+				if _, err := to.Write(buf[:n]); err != nil {
+					return
+				}
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (w *line) end(conns ...net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range conns {
+		if tcp, ok := c.(*net.TCPConn); ok && w.state == lineReset {
+			_ = tcp.SetLinger(0) // a reset, not an end
+		}
+		c.Close()
+		delete(w.conns, c)
+	}
+}
+
+func (w *line) set(s lineState) {
+	w.mu.Lock()
+	w.state = s
+	var all []net.Conn
+	if s == lineReset {
+		for c := range w.conns {
+			all = append(all, c)
+		}
+	}
+	w.mu.Unlock()
+	w.end(all...)
+}
+
+// Two replicas with a real Redis, each over a line that fails in one way or another,
+// while leaves are handed over, restarted, and sent: nothing is lost, and nothing is
+// sent twice.
+func TestLeaveRedisPartitioned(t *testing.T) {
+	t.Parallel()
+	r, err := devstack.StartRedis(t.Context(), nil)
+	if errors.Is(err, devstack.ErrNoRedis) {
+		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	u, err := url.Parse(r.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, state := range map[string]lineState{"a black hole": lineHole, "answers are lost": lineDeaf, "resets": lineReset} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			partitioned(t, u.Path, state)
+		})
+	}
+}
+
+func partitioned(t *testing.T, socket string, fault lineState) {
+	s := newSite()
+	var lines []*line
+	var replicas []*leaves
+	for range 2 {
+		w := newLine(t, socket)
+		store, err := jobs.OpenRedis(t.Context(), "redis://"+w.l.Addr().String(), &jobs.RedisOptions{
+			Timeout: 300 * time.Millisecond, Prefix: fmt.Sprintf("{%s}:", t.Name()),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		l := s.look(store, leave.Rules{})
+		t.Cleanup(l.close)
+		lines, replicas = append(lines, w), append(replicas, l)
+	}
+	const n = 20
+	who := func(i int) string { return fmt.Sprint("user", i) }
+	var under sync.WaitGroup
+	// during has each i done while the lines fail in turn, and mends them.
+	during := func(do func(i int)) {
+		t.Helper()
+		for i := range n {
+			switch i {
+			case 3:
+				lines[0].set(fault)
+			case 10:
+				lines[1].set(fault)
+			case 13:
+				lines[0].set(lineWhole)
+			}
+			under.Go(func() { do(i) })
+			pause(t.Context(), 50*time.Millisecond)
+		}
+		pause(t.Context(), 700*time.Millisecond)
+		lines[0].set(lineWhole)
+		lines[1].set(lineWhole)
+		under.Wait()
+	}
+	count := func() (connected, all int, err error) {
+		for _, l := range replicas[:1] {
+			err = l.store.All(t.Context(), func(rec jobs.Record) bool {
+				all++
+				if job, ok := l.read(rec); ok && job.State == leave.Connected {
+					connected++
+				}
+				return true
+			})
+		}
+		return connected, all, err
+	}
+	during(func(i int) {
+		s.sit(who(i), "A")
+		for { // a client that is told to try again does so
+			err := replicas[i%2].delegate(t.Context(), leaveOf(who(i), fmt.Sprint("d", i), 12*time.Second))
+			if err == nil || !pause(t.Context(), 20*time.Millisecond) {
+				return
+			}
+		}
+	})
+	rtctest.Eventually(t, 60*time.Second, "every leave is restarted", func() (bool, string) {
+		connected, all, err := count()
+		late := s.over(leave.Late)
+		return connected+late == n, fmt.Sprint(connected, " of ", all, " late ", late, err)
+	})
+	during(func(i int) {
+		s.sit(who(i), "")
+		replicas[i%2].happened(t.Context(), "room", who(i), leave.Left{SID: "A"})
+	})
+	rtctest.Eventually(t, 90*time.Second, "every leave is sent and forgotten", func() (bool, string) {
+		sent := 0
+		for i := range n {
+			sent += min(s.sent(fmt.Sprint("d", i)), 1)
+		}
+		_, all, err := count()
+		late := s.over(leave.Late)
+		return err == nil && sent+late == n && all == 0, fmt.Sprintf("%d sent, %d late, %d left, %v", sent, late, all, err)
+	})
+	for i := range n {
+		if times := s.sent(fmt.Sprint("d", i)); times > 1 {
+			t.Errorf("d%d sent %d times", i, times)
+		}
+	}
+	if late := s.over(leave.Late); late > 0 {
+		t.Logf("%d leaves were late", late)
+	}
+}
