@@ -67,4 +67,10 @@ var differences = []difference{
 		"who has begun to join gets in"},
 	{"the end on SIGTERM", "SIGTERM", "exit status 0", "ended by the signal",
 		"supervisors take anything else for a crash"},
+	{"a leave after kill -9, and its participant has left meanwhile", "a leave, and its participant leaves while the service is down (Redis)", "sent", "nobody has cared",
+		"the SFU is asked at the start who is still there"},
+	{"a leave handed over while Redis is away", "`/delegate_delayed_leave` while Redis does not answer", "503 M_UNKNOWN", "200",
+		"what cannot be remembered is not promised: the client goes on restarting it"},
+	{"a leave whose replica was killed", "two replicas over one Redis, and one is killed", "restarted", "nobody has cared",
+		"any of them may end, and the others go on"},
 }

@@ -66,13 +66,12 @@ type service struct {
 	err  error         // of Wait; read after done
 }
 
-// start starts the service and returns when it answers. LIVEKIT_JWT_BIND is given
-// to it unless the environment says where to listen.
+// start starts the service at an address of its own, and returns when it answers.
 func start(t testing.TB, e env) *service {
 	t.Helper()
 	for try := 0; ; try++ {
 		addr := freeAddr(t)
-		s := launch(t, env{"LIVEKIT_JWT_BIND": addr}.with(e))
+		s := launch(t, e.with(env{"LIVEKIT_JWT_BIND": addr}))
 		s.url = "http://" + addr
 		t.Cleanup(func() {
 			s.kill()

@@ -113,12 +113,8 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			return nil
 		}
 		j.Tries++
-		next := now.Add(max(j.retry(chance), in.RetryAfter))
 		// Whatever the homeserver asks for, one try is made while it can help.
-		if last := j.Deadline.Add(-j.Delay / 20); next.After(last) && now.Before(last) {
-			next = last
-		}
-		j.Restart = earliest(next, j.Deadline)
+		j.Restart = j.inTime(now.Add(max(j.retry(chance), in.RetryAfter)), now)
 		j.wake()
 	}
 	return nil
@@ -199,9 +195,19 @@ func (j *Job) restart(now time.Time) []Effect {
 	if !now.Before(j.Deadline) {
 		return j.end(Late)
 	}
-	j.Restart = now.Add(Lease) // if there is no answer
+	// If there is no answer: who asked may have ended before it came. Asking twice
+	// does no harm.
+	j.Restart = j.inTime(now.Add(Lease), now)
 	j.wake()
 	return []Effect{Ask{Restart}}
+}
+
+// inTime is when to restart next: at a time, or before, as long as it can help.
+func (j *Job) inTime(next, now time.Time) time.Time {
+	if last := j.Deadline.Add(-j.Delay / 20); next.After(last) && now.Before(last) {
+		return last
+	}
+	return earliest(next, j.Deadline)
 }
 
 // checked sets the time of the next check.

@@ -71,9 +71,14 @@ func TestStories(t *testing.T) {
 			{51 * m, Left{SID: "A"}, "", Ended, 0},
 		}},
 		"a short delay is restarted without a look": {8 * s, Rules{}, []step{
-			{0, Joined{"A"}, "restart", Connected, 8 * s},
+			{0, Joined{"A"}, "restart", Connected, 7600 * time.Millisecond},
 			{0, done(Restart, 0), "", Connected, 6400 * time.Millisecond},
-			{6400 * time.Millisecond, Due{}, "restart", Connected, 8 * s},
+			{6400 * time.Millisecond, Due{}, "restart", Connected, 7600 * time.Millisecond},
+		}},
+		"who asked for a restart ends before the answer": {8 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 7600 * time.Millisecond},
+			{7600 * time.Millisecond, Due{}, "restart", Connected, 8 * s},
+			{7700 * time.Millisecond, done(Restart, 7600*time.Millisecond), "", Connected, 14 * s},
 		}},
 		"looks come less and less often, and end": {20 * s, Rules{}, []step{
 			{0, Due{}, "look", Waiting, 15 * s},
@@ -217,7 +222,7 @@ func TestStories(t *testing.T) {
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{5 * s, Left{SID: "A", Down: true}, "restart", Connected, 0},
 			{13 * s, done(Restart, 13*s), "", Connected, 21 * s},
-			{21 * s, Due{}, "restart", Connected, 23 * s},
+			{21 * s, Due{}, "restart", Connected, 22500 * time.Millisecond},
 			{21 * s, done(Restart, 21*s), "", Connected, 25 * s},
 			{25 * s, Due{}, "look", Connected, 0},
 			{25 * s, absent(25 * s), "send", Leaving, 0},
