@@ -23,6 +23,7 @@ type peer struct {
 	hs    *devstack.Homeserver
 	user  *person
 	room  matrixrtc.RoomID
+	web   string // of the service
 }
 
 // TestFederation: the users of each of two homeservers get tokens for the SFU of the
@@ -47,6 +48,17 @@ func TestFederation(t *testing.T) {
 		}
 		body["url"] = "wss://elsewhere.example"
 		p.rtc("get_token", body).is(t, "for an SFU that "+name+" does not have", 400, "M_INVALID_PARAM")
+	}
+	// The service's own endpoint lets whom nobody can check join what is open.
+	for _, c := range []struct{ at, of *peer }{{one, two}, {two, one}} {
+		token, err := c.of.user.OpenIDToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.at.tells(nil)
+		post(t, c.at.web+"/get_token", "", map[string]any{
+			"room_id": c.at.room, "slot_id": "m.call#ROOM", "openid_token": token, "member": c.of.user.member(),
+		}).is(t, "a user of "+c.of.hs.ServerName()+" at "+c.at.hs.ServerName(), 200, "")
 	}
 	// With somebody else's key, and with none.
 	one.tells(nil)
@@ -84,7 +96,7 @@ func (p *peer) serve(t *testing.T, keyFile string, other *peer) {
 		Key: siteKey, Secret: siteSecret, SFUURL: "wss://sfu." + name, Rooms: noRooms{}, FullAccess: []string{name},
 		Overrides:  map[string]string{name: p.front.URL, other.hs.ServerName(): other.front.URL},
 		ClientAPIs: map[string]string{name: p.front.URL}, AppService: as,
-	}, &auth.Options{Logger: testLog(t)})
+	}, &auth.Options{Logger: testLog(t), Policy: auth.Policy{CheckMembership: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +107,8 @@ func (p *peer) serve(t *testing.T, keyFile string, other *peer) {
 			t.Error(err)
 		}
 	})
-	p.front.set(t, "", web.URL)
+	p.web = web.URL
+	p.front.set(t, "", p.web)
 }
 
 // tells has the homeserver tell who is in rooms (MSC4502), which it cannot by itself.
