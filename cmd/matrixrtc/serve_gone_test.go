@@ -127,7 +127,9 @@ func TestServeWatchRemoves(t *testing.T) {
 		}()
 		t.Cleanup(func() { _ = conn.Close() })
 	}
-	// The site watches as soon as it has heard from the homeserver.
+	rtctest.Eventually(t, 2*time.Minute, "the site watches", func() (bool, string) {
+		return strings.Contains(site.errs.String(), "msg=watching"), site.errs.String()
+	})
 	kicked := time.Now()
 	if err := alice.hs.Kick(t.Context(), rooms["watched"], bobID, "for the test"); err != nil {
 		t.Fatal(err)

@@ -96,6 +96,7 @@ func (c *ServeCmd) watchRooms(ctx context.Context, a *app, board *web.Board, sit
 		rooms = append(rooms, room)
 	}
 	board.Condition(time.Now(), "watch", slog.LevelWarn, "")
+	a.log.Info("watching", "rooms", len(rooms))
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var watching sync.WaitGroup
