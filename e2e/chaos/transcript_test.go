@@ -91,7 +91,7 @@ func (s *transcript) keep(t *testing.T, name string) {
 
 // end is what of it goes into a test's log.
 func (s *transcript) end() string {
-	const lines, columns = 200, 320
+	const lines, columns = 200, 400
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := slices.Clone(s.lines[max(0, len(s.lines)-lines):])
