@@ -14,6 +14,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -78,6 +79,11 @@ func (p *Pool[P]) Ask(ctx context.Context, key string, place P, question []byte)
 			c.r = bufio.NewReaderSize(&c.limit, readSize)
 		}
 		a, again, err := c.ask(ctx, question, by)
+		if err == nil && c.used && a.Status == http.StatusRequestTimeout {
+			// Some proxies say so to a connection that was idle; it is no answer.
+			c.Close()
+			continue
+		}
 		if err == nil && again {
 			p.put(key, c)
 			return a, nil

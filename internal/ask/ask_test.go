@@ -88,6 +88,8 @@ func TestAsk(t *testing.T) {
 		"said to be closed":          {[][]string{{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1"}, {ok("2")}}, []string{"1", "2"}, 2, 1},
 		"closed while idle":          {[][]string{{ok("1"), ""}, {ok("2")}}, []string{"1", "2"}, 2, 1},
 		"closed while idle, unasked": {[][]string{{ok("1"), "closed already"}, {ok("2")}}, []string{"1", "2"}, 2, 1},
+		"told to be too slow, idle":  {[][]string{{ok("1"), "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"}, {ok("2")}}, []string{"1", "2"}, 2, 1},
+		"too slow for the first":     {[][]string{{"HTTP/1.1 408 Request Timeout\r\nContent-Length: 1\r\n\r\nx"}}, []string{"x"}, 1, 1},
 		"closed before the first":    {[][]string{{""}, {ok("2")}}, []string{"!", "2"}, 2, 1},
 		"closed in the answer":       {[][]string{{ok("1"), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"}, {ok("3")}}, []string{"1", "!", "3"}, 2, 1},
 		"closed in the first line":   {[][]string{{ok("1"), "HTTP/1"}, {ok("3")}}, []string{"1", "!", "3"}, 2, 1},

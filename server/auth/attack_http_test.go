@@ -252,7 +252,6 @@ func TestTenThousandConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := served(s)
-	srv.ReadHeaderTimeout = 20 * time.Second // until all are there
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close(); <-done })

@@ -199,3 +199,31 @@ func FuzzWhoAsks(f *testing.F) {
 		}
 	})
 }
+
+// A registration file that is read has both tokens; one that is not is not repeated.
+// What we write we read.
+func FuzzRegistration(f *testing.F) {
+	f.Add([]byte("as_token: a secret\nhs_token: another secret\n"), "an as token of ours", "an hs token of ours")
+	f.Add([]byte("as_token: &a [*a]\nhs_token: !!binary x"), "aaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbb")
+	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nas_token: *b"), "\"\\\"", "x")
+	f.Fuzz(func(t *testing.T, file []byte, as, hs string) {
+		r, err := ReadRegistration(file)
+		if err != nil {
+			if len(err.Error()) > 200 || len(file) > 30 && strings.Contains(err.Error(), string(file)) {
+				t.Errorf("%v", err)
+			}
+		} else if r.ASToken == "" || r.HSToken == "" {
+			t.Errorf("%+v", r)
+		}
+		out, err := Registration{ServerName: "one.example", ASToken: Secret(as), HSToken: Secret(hs), ProxyURL: "http://127.0.0.1:1"}.YAML()
+		if err != nil {
+			if len(as) > 16 && strings.Contains(err.Error(), as) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		if again, err := ReadRegistration(out); err != nil || string(again.ASToken) != as || string(again.HSToken) != hs {
+			t.Errorf("%q, %q: %v", as, hs, err)
+		}
+	})
+}
