@@ -18,6 +18,8 @@ const (
 	// partingTime is what the clients of websockets get to close their side
 	// after the SFU has closed its own.
 	partingTime = 500 * time.Millisecond
+	// restTimeout is for the rest of a body that nobody wants.
+	restTimeout = 2 * time.Second
 )
 
 // httpGroup is some HTTP servers with one end.
@@ -55,6 +57,11 @@ func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
 			t := &takeover{ResponseWriter: w, group: g}
 			defer t.forget()
 			h.ServeHTTP(t, r)
+			if r.ContentLength != 0 && t.conn == nil {
+				// What the handler has left of the body is read by net/http, which
+				// would wait for it for ever.
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(restTimeout))
+			}
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"bufio"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// A request whose body never comes is answered, and its connection ends: nobody can
+// hold a connection by a request that no handler reads.
+func TestBodyThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newHTTPGroup(slog.New(slog.DiscardHandler))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /here", func(http.ResponseWriter, *http.Request) {})
+	g.serve(g.base, l, mux)
+	t.Cleanup(func() { g.shutdown(); g.wait() })
+	for _, request := range []string{
+		"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{", "POST /here HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+		"GET /here HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(restTimeout + 30*time.Second))
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatalf("%q: no answer: %v", request, err)
+		}
+		resp.Body.Close()
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			t.Errorf("%q: the connection does not end: %v", request, err)
+		}
+		conn.Close()
+	}
+	// A request that is as it should be keeps its connection for the next one.
+	client := http.Client{Timeout: 30 * time.Second}
+	for range 2 {
+		resp, err := client.Get("http://" + l.Addr().String() + "/here")
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		resp.Body.Close()
+	}
+	client.CloseIdleConnections()
+}
