@@ -189,3 +189,22 @@ func (s *fakeSFU) left(to *service, p *seat, reason string) {
 		to.t.Errorf("the webhook is answered with %d", r.status)
 	}
 }
+
+func (s *fakeSFU) RemoveParticipant(ctx context.Context, q *livekit.RoomParticipantIdentity) (*livekit.RemoveParticipantResponse, error) {
+	if err := permitted(ctx, "roomAdmin"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.here[q.Room+"\x00"+q.Identity] == nil {
+		return nil, twirp.NewError(twirp.NotFound, "participant does not exist")
+	}
+	delete(s.here, q.Room+"\x00"+q.Identity)
+	return &livekit.RemoveParticipantResponse{}, nil
+}
+
+func (s *fakeSFU) isThere(p *seat) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.here[p.room+"\x00"+p.identity] != nil
+}
