@@ -195,7 +195,9 @@ func alias(room matrixrtc.RoomID) string {
 
 // identity is what others take a person for, by the membership.
 func (p *person) identity() string {
-	return canonical.Hash(string(p.user), string(p.dev), p.member()["id"].(string))
+	return (&matrixrtc.Membership{
+		User: p.user, Device: p.dev, Member: matrixrtc.MemberID(p.member()["id"].(string)), Dialect: matrixrtc.DialectSticky,
+	}).Identities()[0]
 }
 
 // sees waits until exactly these are in a room's call.

@@ -88,6 +88,7 @@ func (s *socket) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	c = newLingering(c)
 	s.conn = c
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
