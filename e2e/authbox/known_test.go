@@ -24,6 +24,7 @@ type difference struct {
 // known difference is noted, and every other one is an error.
 func compare(t testing.TB, row, ours, got string) {
 	t.Helper()
+	count()
 	i := slices.IndexFunc(differences, func(d difference) bool {
 		return d.row == row || strings.HasPrefix(row, "/") && strings.HasSuffix(row, " "+d.row)
 	})
@@ -46,6 +47,13 @@ func compare(t testing.TB, row, ours, got string) {
 	}
 }
 
+// count counts what was compared.
+func count() {
+	suite.mu.Lock()
+	defer suite.mu.Unlock()
+	suite.compared++
+}
+
 func note(row, text string) {
 	suite.mu.Lock()
 	defer suite.mu.Unlock()
@@ -57,9 +65,11 @@ func note(row, text string) {
 
 // printDifferences says what a run against another service has found.
 func printDifferences(w io.Writer) {
-	fmt.Fprintf(w, "\nHow %s differs:\n\n%s", strings.Join(suite.command, " "), tableHead)
+	fmt.Fprintf(w, "\nHow %s differs, of %d answers:\n\n%s", strings.Join(suite.command, " "), suite.compared, tableHead)
+	var lines []string
 	for _, d := range differences {
-		if text, ok := suite.saw[d.row]; ok && text == "" {
+		if text, ok := suite.saw[d.row]; ok && text == "" && !slices.Contains(lines, d.line()) {
+			lines = append(lines, d.line())
 			fmt.Fprintln(w, d.line())
 		}
 	}

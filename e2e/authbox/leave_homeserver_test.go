@@ -37,7 +37,7 @@ func TestHomeserverFails(t *testing.T) {
 		for _, action := range []string{"restart", "send"} {
 			t.Run(action+" "+c.name, func(t *testing.T) {
 				t.Parallel()
-				h := s.connected(t, 3*shortly)
+				h := s.connected(t, 2*shortly)
 				failed := false
 				h.leave.failing(func(w http.ResponseWriter, a string) bool {
 					if a != action || failed {

@@ -11,7 +11,7 @@ import (
 
 // shortly is the delay of leaves that are to be restarted several times in a test.
 // A busy machine must not be late by a fifth of it.
-const shortly = 3 * time.Second
+const shortly = 5 * time.Second
 
 // handed is a delayed leave that a participant has handed to the service.
 type handed struct {

@@ -35,7 +35,7 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	_, redis := startRedis(t, "")
 	s := newScene(t, redis)
-	delay := 3 * shortly
+	delay := 2 * shortly
 	stays, leaves, waits, comes := s.connected(t, delay), s.connected(t, delay), s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(delay)), s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(delay))
 	s.kill()
 	s.sfu.leave(leaves.seat)
@@ -60,7 +60,7 @@ func TestEndsAndGoesOn(t *testing.T) {
 	}
 	_, redis := startRedis(t, password)
 	s := newScene(t, redis)
-	h := s.connected(t, 3*shortly)
+	h := s.connected(t, 2*shortly)
 	s.stop()
 	s.ended(patience)
 	if n := h.leave.count("send"); n > 0 {
@@ -92,7 +92,7 @@ func TestReplicas(t *testing.T) {
 	h.sent(t)
 
 	// One is killed in the middle of a restart, with the answer on the way to it.
-	h = one.hand(t, "/sfu/get", one.sfuGet(), one.hs.later(3*shortly))
+	h = one.hand(t, "/sfu/get", one.sfuGet(), one.hs.later(2*shortly))
 	one.sfu.joined(one.service, h.seat)
 	h.leave.await(t, "restart", 1)
 	one.kill()
@@ -111,7 +111,7 @@ func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	redis, e := startRedis(t, "")
 	s := newScene(t, e)
-	h := s.connected(t, 4*shortly)
+	h := s.connected(t, 2*shortly)
 	redis.Kill()
 	compare(t, "a leave handed over while Redis is away", "503 M_UNKNOWN", s.do(post("/delegate_delayed_leave", s.delegate())).said())
 	compare(t, "a token while Redis is away", "200", s.do(post("/sfu/get", s.sfuGet())).said())
