@@ -77,7 +77,8 @@ func newAppHome(t *testing.T, kind string) *appHome {
 	return h
 }
 
-// startHome starts a homeserver with registrations of application services.
+// startHome starts a homeserver with registrations of application services, to which
+// Synapse tells who is in rooms (MSC4502).
 func startHome(t *testing.T, kind, name string, services ...[]byte) *devstack.Homeserver {
 	t.Helper()
 	build := &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)}
@@ -91,7 +92,9 @@ func startHome(t *testing.T, kind, name string, services ...[]byte) *devstack.Ho
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		t.Skip("needs Synapse: run this on Linux on x86-64 or ARM64, it has no packages for others")
 	}
-	hs, err := devstack.StartSynapse(t.Context(), &devstack.SynapseOptions{Build: build, ServerName: name, AppServices: services})
+	hs, err := devstack.StartSynapse(t.Context(), &devstack.SynapseOptions{
+		Build: build, ServerName: name, AppServices: services, Features: map[string]bool{"msc4502_enabled": len(services) > 0},
+	})
 	if errors.Is(err, devstack.ErrNoPython) || errors.Is(err, devstack.ErrDownload) {
 		t.Skipf("needs Synapse: run once online with Python on PATH, or set %s to one that has it (%v)", devstack.SynapseEnv, err)
 	}
