@@ -20,7 +20,7 @@ LINT = $(GO) tool -modfile=tools/go.mod staticcheck
 TESTFLAGS ?=
 FUZZTIME ?= 30s
 
-.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench bench-peers fuzz chaos check
+.PHONY: demo test test-rest test-sfu build fmt vet lint wasm bench bench-peers bench-auth fuzz chaos check
 
 demo:
 	@echo "Building matrixrtc; the first time this takes a few minutes, afterwards seconds."
@@ -60,6 +60,10 @@ bench:
 # Beside matrix-js-sdk, in the same run: bench/README.md.
 bench-peers:
 	@$(GO) run ./bench $(ARGS)
+
+# The authorization service, beside another one if PEER names its program.
+bench-auth:
+	@$(GO) run ./bench/auth $(ARGS)
 
 # Every fuzz target for FUZZTIME each.
 fuzz:
