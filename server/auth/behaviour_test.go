@@ -178,7 +178,7 @@ func TestDelayFields(t *testing.T) {
 		"time beyond numbers":       {`,"delay_id":"d1","delay_timeout":9223372036854775808`, 400, "M_NOT_JSON", 400, false, true},
 		"a year":                    {`,"delay_id":"d1","delay_timeout":` + year, 200, "", 400, true, true},
 		"more than a year":          {`,"delay_id":"d1","delay_timeout":31622400001`, 400, "M_BAD_JSON", 400, false, true},
-		"a millisecond":             {`,"delay_id":"d1","delay_timeout":1`, 200, "", 400, true, true},
+		"three seconds":             {`,"delay_id":"d1","delay_timeout":3000`, 200, "", 400, true, true},
 		"an id that is a number":    {`,"delay_id":7,"delay_timeout":8000`, 400, "M_NOT_JSON", 400, false, true},
 		"an id that is a path":      {`,"delay_id":"..","delay_timeout":8000`, 400, "M_BAD_JSON", 400, false, false},
 		"an id that is too long":    {`,"delay_id":"` + strings.Repeat("d", 1025) + `","delay_timeout":8000`, 400, "M_BAD_JSON", 400, false, false},

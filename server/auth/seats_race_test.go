@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,13 +232,13 @@ func TestAllDevicesGo(t *testing.T) {
 // late is a house in which something happens while it is asked.
 type late struct {
 	*house
-	during func()
+	during atomic.Pointer[func()]
 }
 
-func (l late) members(ctx context.Context, as, room string) (map[string]bool, bool, error) {
+func (l *late) members(ctx context.Context, as, room string) (map[string]bool, bool, error) {
 	joined, gone, err := l.house.members(ctx, as, room)
-	if l.during != nil {
-		l.during()
+	if during := l.during.Swap(nil); during != nil {
+		(*during)()
 	}
 	return joined, gone, err
 }
@@ -258,11 +259,11 @@ func TestSweepMeetsRejoin(t *testing.T) {
 		h.sit(t, s, bob)
 		h.set(func() { delete(h.in, "!r "+bob) })
 		time.Sleep(29 * time.Second)
-		l.during = func() { // after the answer that bob is not in the room
+		rejoin := func() { // after the answer that bob is not in the room
 			h.set(func() { h.in["!r "+bob] = true })
 			h.sit(t, s, bob)
-			l.during = nil
 		}
+		l.during.Store(&rejoin)
 		time.Sleep(5 * time.Minute)
 		h.want(t)
 		h.set(func() { delete(h.in, "!r "+bob) })

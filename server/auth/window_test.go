@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -162,6 +163,10 @@ func TestWindowBounded(t *testing.T) {
 		o := askMemory(t, maxWindow, h)
 		for i := range maxVouched + 50 {
 			token := fmt.Sprint("t", i)
+			if i > 20 && i < maxVouched+30 { // as verify does, but faster
+				o.vouched.Put(sha256.Sum256([]byte("one.example\x00"+token)), vouch{"@ann:one.example", time.Now().Add(maxWindow)})
+				continue
+			}
 			h.set(token, "@ann:one.example")
 			if _, err := o.verify(t.Context(), "one.example", token); err != nil {
 				t.Fatal(err)
@@ -174,8 +179,10 @@ func TestWindowBounded(t *testing.T) {
 		if _, err := o.verify(t.Context(), "one.example", "t0"); err == nil {
 			t.Error("the oldest is not forgotten")
 		}
-		if _, err := o.verify(t.Context(), "one.example", fmt.Sprint("t", maxVouched+49)); err != nil {
-			t.Error(err)
+		for _, i := range []int{maxVouched + 49, maxVouched} {
+			if _, err := o.verify(t.Context(), "one.example", fmt.Sprint("t", i)); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
