@@ -8,6 +8,8 @@ import (
 	"time"
 )
 
+type anyKey struct{}
+
 // A Bound is like a context of context.WithTimeout, whoever waits for it or not.
 func TestBound(t *testing.T) {
 	t.Parallel()
@@ -40,7 +42,7 @@ func TestBound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				up, stop := context.WithCancelCause(context.WithValue(t.Context(), "k", "v")) //nolint:staticcheck // any key
+				up, stop := context.WithCancelCause(context.WithValue(t.Context(), anyKey{}, "v"))
 				defer stop(nil)
 				why := errors.New("why")
 				want, cancel := context.WithTimeout(up, 2*time.Second)
@@ -53,8 +55,8 @@ func TestBound(t *testing.T) {
 				for _, s := range steps {
 					s(got, func() { stop(why) }, func() { got.End(); cancel() })
 				}
-				if got.Err() != want.Err() || got.Value("k") != "v" {
-					t.Errorf("%v, want %v; value %v", got.Err(), want.Err(), got.Value("k"))
+				if got.Err() != want.Err() || got.Value(anyKey{}) != "v" {
+					t.Errorf("%v, want %v; value %v", got.Err(), want.Err(), got.Value(anyKey{}))
 				}
 				select {
 				case <-got.Done():
