@@ -125,17 +125,19 @@ func TestClientSideLeave(t *testing.T) {
 			{path + " of another room", "400 M_INVALID_PARAM", from(alice, path, h.body(set("delay_id", h.hs.later(time.Hour).id)))},
 			{path + " none", "400 M_BAD_JSON", from(alice, path, h.body())},
 		})
-		member := "member of " + prefix
-		d := h.later(shortly)
-		q := from(alice, path, h.body(set("delay_id", d.id), set("member_id", member)))
-		if r := h.do(q); r.said() != "200" || string(bytes.TrimSpace(r.body)) != "{}" {
-			t.Fatalf("%d %s", r.status, r.body)
-		}
-		leave := &handed{h.scene, d, &seat{hash(h.room, slot), hash(alice, member), "PA_" + member}}
-		h.sfu.joined(h.service, leave.seat)
-		d.await(t, "restart", 2)
-		h.sfu.left(h.service, leave.seat, "CLIENT_INITIATED")
-		leave.sent(t)
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			member, d := "member of "+prefix, h.later(shortly)
+			r := h.do(from(alice, path, h.body(set("delay_id", d.id), set("member_id", member))))
+			if r.said() != "200" || string(bytes.TrimSpace(r.body)) != "{}" {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			leave := &handed{h.scene, d, &seat{hash(h.room, slot), hash(alice, member), "PA_" + member}}
+			h.sfu.joined(h.service, leave.seat)
+			d.await(t, "restart", 2)
+			h.sfu.left(h.service, leave.seat, "CLIENT_INITIATED")
+			leave.sent(t)
+		})
 	}
 }
 

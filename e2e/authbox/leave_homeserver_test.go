@@ -37,7 +37,7 @@ func TestHomeserverFails(t *testing.T) {
 		for _, action := range []string{"restart", "send"} {
 			t.Run(action+" "+c.name, func(t *testing.T) {
 				t.Parallel()
-				h := s.connected(t, 2*shortly)
+				h := s.connected(t, shortly)
 				failed := false
 				h.leave.failing(func(w http.ResponseWriter, a string) bool {
 					if a != action || failed {
@@ -109,7 +109,7 @@ func TestGone(t *testing.T) {
 		rtctest.Eventually(t, patience, "the service finds out", func() (bool, string) {
 			return h.leave.count("restart") > 1, h.leave.told()
 		})
-		h.quiet(t, shortly)
+		h.quiet(t, 3*time.Second)
 		h.sfu.left(s.service, h.seat, "CLIENT_INITIATED")
 		h.quiet(t, 2*time.Second)
 	})
@@ -139,13 +139,13 @@ func TestNeverConnects(t *testing.T) {
 	})
 	t.Run("reports got lost", func(t *testing.T) {
 		t.Parallel()
-		h := s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(2*shortly))
+		h := s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(shortly))
 		s.sfu.enter(h.seat) // and nobody says so: the service looks
 		h.leave.await(t, "restart", 2)
 	})
 	t.Run("the attempt fails and the next one does not", func(t *testing.T) {
 		t.Parallel()
-		h := s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(2*shortly))
+		h := s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(shortly))
 		s.service.do(webhook("participant_connection_aborted", h.seat, "JOIN_FAILURE"))
 		h.quiet(t, time.Second)
 		h.seat.sid += "2"

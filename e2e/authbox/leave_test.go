@@ -11,7 +11,7 @@ import (
 
 // shortly is the delay of leaves that are to be restarted several times in a test.
 // A busy machine must not be late by a fifth of it.
-const shortly = 5 * time.Second
+const shortly = 15 * time.Second
 
 // handed is a delayed leave that a participant has handed to the service.
 type handed struct {
@@ -74,7 +74,7 @@ func TestLeaves(t *testing.T) {
 		t.Run(c.path[1:], func(t *testing.T) {
 			t.Parallel()
 			h := s.hand(t, c.path, c.body(s), s.hs.later(shortly))
-			h.quiet(t, shortly/10)
+			h.quiet(t, shortly/20)
 			h.sfu.joined(s.service, h.seat)
 			h.leave.await(t, "restart", 3)
 			if !h.leave.lives() || h.leave.count("send") > 0 {
@@ -161,10 +161,15 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// fate waits for what becomes of a leave that was restarted before.
+// fate waits for what becomes of a leave from now on.
 func (h *handed) fate(t testing.TB) (fate string) {
 	t.Helper()
-	before := h.leave.did("restart")
+	return h.fateAfter(t, h.leave.did("restart"))
+}
+
+// fateAfter is fate for a leave that had been restarted so often.
+func (h *handed) fateAfter(t testing.TB, before int) (fate string) {
+	t.Helper()
 	rtctest.Eventually(t, patience, "something becomes of the leave", func() (bool, string) {
 		switch {
 		case h.leave.did("send") > 0:

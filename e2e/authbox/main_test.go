@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if !given("test.parallel") {
-		_ = flag.Set("test.parallel", "24") // the tests wait most of the time
+		_ = flag.Set("test.parallel", "48") // the tests wait most of the time
 	}
 	if flag.Lookup("test.list").Value.String() != "" {
 		os.Exit(m.Run())

@@ -35,18 +35,18 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	_, redis := startRedis(t, "")
 	s := newScene(t, redis)
-	delay := 2 * shortly
-	stays, leaves, waits, comes := s.connected(t, delay), s.connected(t, delay), s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(delay)), s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(delay))
+	delay := shortly
+	stays, leaves := s.connected(t, delay), s.connected(t, delay)
+	waits, comes := s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(delay)), s.hand(t, "/sfu/get", s.sfuGet(), s.hs.later(delay))
 	s.kill()
 	s.sfu.leave(leaves.seat)
 	s.sfu.enter(comes.seat)
 	s.service = s.again()
-	stays.scene, waits.scene = s, s
 	s.sfu.joined(s.service, waits.seat)
-	for name, h := range map[string]*handed{"stays": stays, "comes meanwhile": comes, "comes afterwards": waits} {
-		compare(t, "a leave after kill -9, and its participant "+name, "restarted", h.fate(t))
-	}
-	compare(t, "a leave after kill -9, and its participant has left meanwhile", "sent", leaves.fate(t))
+	compare(t, "a leave after kill -9, and its participant comes afterwards", "restarted", waits.fateAfter(t, 0))
+	compare(t, "a leave after kill -9, and its participant has come meanwhile", "restarted", comes.fateAfter(t, 0))
+	compare(t, "a leave after kill -9, and its participant stays", "restarted", stays.fateAfter(t, 1))
+	compare(t, "a leave after kill -9, and its participant has left meanwhile", "sent", leaves.fateAfter(t, 1))
 	s.sfu.left(s.service, stays.seat, "CLIENT_INITIATED")
 	stays.sent(t)
 }
@@ -60,7 +60,7 @@ func TestEndsAndGoesOn(t *testing.T) {
 	}
 	_, redis := startRedis(t, password)
 	s := newScene(t, redis)
-	h := s.connected(t, 2*shortly)
+	h := s.connected(t, shortly)
 	s.stop()
 	s.ended(patience)
 	if n := h.leave.count("send"); n > 0 {
@@ -83,7 +83,7 @@ func TestReplicas(t *testing.T) {
 	h := one.hand(t, "/get_token", one.getToken(), one.hs.later(shortly))
 	one.sfu.joined(other.service, h.seat) // the other one is told
 	compare(t, "a leave at one replica, and another is told of the participant", "restarted", h.fate(t))
-	h.leave.await(t, "restart", 3)
+	h.leave.await(t, "restart", 2)
 	pace(t, h.leave)
 	gone := webhook("participant_left", h.seat, "CLIENT_INITIATED")
 	one.sfu.leave(h.seat)
@@ -92,7 +92,7 @@ func TestReplicas(t *testing.T) {
 	h.sent(t)
 
 	// One is killed in the middle of a restart, with the answer on the way to it.
-	h = one.hand(t, "/sfu/get", one.sfuGet(), one.hs.later(2*shortly))
+	h = one.hand(t, "/sfu/get", one.sfuGet(), one.hs.later(shortly))
 	one.sfu.joined(one.service, h.seat)
 	h.leave.await(t, "restart", 1)
 	one.kill()
@@ -111,7 +111,7 @@ func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	redis, e := startRedis(t, "")
 	s := newScene(t, e)
-	h := s.connected(t, 2*shortly)
+	h := s.connected(t, shortly)
 	redis.Kill()
 	compare(t, "a leave handed over while Redis is away", "503 M_UNKNOWN", s.do(post("/delegate_delayed_leave", s.delegate())).said())
 	compare(t, "a token while Redis is away", "200", s.do(post("/sfu/get", s.sfuGet())).said())

@@ -99,7 +99,7 @@ func TestWholeLeave(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			const delay = 10 * time.Second
+			const delay = shortly
 			s := whole(t, hs, nil)
 			user := hs.register(t, strings.ReplaceAll(c.name, " ", "-"))
 			room := user.createRoom(t)
