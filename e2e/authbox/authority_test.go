@@ -43,7 +43,7 @@ func newAuthority(dir string) (*authority, error) {
 	loopback := func() *x509.Certificate {
 		return &x509.Certificate{
 			Subject: pkix.Name{CommonName: "loopback"}, DNSNames: []string{"localhost"},
-			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, KeyUsage: x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		}
 	}

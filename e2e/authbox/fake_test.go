@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -31,11 +32,19 @@ type fake struct {
 }
 
 // startFake starts one, found by its name "127.0.0.1:port" over TLS.
-func startFake(t testing.TB) *fake {
-	return startFakeWith(t, suite.ca.leaf)
-}
+func startFake(t testing.TB) *fake { return startFakeWith(t, "127.0.0.1", suite.ca.leaf) }
 
-func startFakeWith(t testing.TB, certificate tls.Certificate) *fake {
+// startFakeWith starts one at another loopback host, or with another certificate.
+func startFakeWith(t testing.TB, host string, certificate tls.Certificate) *fake {
+	t.Helper()
+	address := host
+	if host == "localhost" {
+		address = "127.0.0.1"
+	}
+	listener, err := net.Listen("tcp", address+":0")
+	if err != nil {
+		t.Skipf("needs %s: give the loopback interface that address (%v)", address, err)
+	}
 	f := &fake{
 		users: map[string]string{}, openID: map[string]http.HandlerFunc{}, asked: map[string]int{},
 		delayed: map[string]*delayed{}, state: map[string]json.RawMessage{},
@@ -62,6 +71,8 @@ func startFakeWith(t testing.TB, certificate tls.Certificate) *fake {
 		refuse(w, 404, "M_UNRECOGNIZED")
 	})
 	f.tls = httptest.NewUnstartedServer(mux)
+	f.tls.Listener.Close()
+	f.tls.Listener = listener
 	f.tls.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	f.tls.Config.ErrorLog = quiet
 	f.tls.StartTLS()
@@ -69,7 +80,8 @@ func startFakeWith(t testing.TB, certificate tls.Certificate) *fake {
 		f.tls.CloseClientConnections() // some answers never end
 		f.tls.Close()
 	})
-	f.homeserver = homeserver{f.tls.Listener.Addr().String(), f.tls.URL, suite.ca.client()}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	f.homeserver = homeserver{host + ":" + port, "https://" + host + ":" + port, suite.ca.client()}
 	return f
 }
 

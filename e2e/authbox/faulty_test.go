@@ -137,7 +137,7 @@ func TestCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			hs := startFakeWith(t, suite.ca.stranger)
+			hs := startFakeWith(t, "127.0.0.1", suite.ca.stranger)
 			s := &scene{sfu: startFakeSFU(t), hs: hs}
 			s.service = start(t, basic(s.sfu.url(), hs.name).with(env{"LIVEKIT_INSECURE_SKIP_VERIFY_TLS": c.skip}))
 			compare(t, c.name, c.want, s.do(post("/sfu/get", s.sfuGet())).said())

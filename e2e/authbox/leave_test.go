@@ -137,7 +137,16 @@ func TestEnds(t *testing.T) {
 			h.service.do(webhook("participant_left", &other, "CLIENT_INITIATED"))
 		}, "restarted"},
 		{"the report is signed by somebody else", func(_ *testing.T, h *handed) {
-			h.service.do(signedWebhook("another secret of thirty-two characters", webhook("participant_left", h.seat, "CLIENT_INITIATED").body))
+			body := webhookBody("participant_left", h.seat, "CLIENT_INITIATED", time.Now())
+			h.service.do(signedWebhook("another secret of thirty-two characters", body, time.Now().Add(time.Minute)))
+		}, "restarted"},
+		{"the report's token is over", func(_ *testing.T, h *handed) {
+			body := webhookBody("participant_left", h.seat, "CLIENT_INITIATED", time.Now())
+			h.service.do(signedWebhook(sfuSecret, body, time.Now().Add(-time.Hour)))
+		}, "restarted"},
+		{"the report is an hour old", func(_ *testing.T, h *handed) {
+			body := webhookBody("participant_left", h.seat, "CLIENT_INITIATED", time.Now().Add(-time.Hour))
+			h.service.do(signedWebhook(sfuSecret, body, time.Now().Add(time.Minute)))
 		}, "restarted"},
 		{"the report has another signature", func(_ *testing.T, h *handed) {
 			q := webhook("participant_left", h.seat, "CLIENT_INITIATED")

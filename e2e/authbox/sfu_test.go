@@ -151,23 +151,27 @@ func (s *fakeSFU) leave(p *seat) {
 
 // webhook is a report of an SFU, signed and ready to be sent.
 func webhook(event string, p *seat, reason string) request {
+	return signedWebhook(sfuSecret, webhookBody(event, p, reason, time.Now()), time.Now().Add(5*time.Minute))
+}
+
+func webhookBody(event string, p *seat, reason string, at time.Time) []byte {
 	participant := object{"sid": p.sid, "identity": p.identity, "state": "ACTIVE"}
 	if reason != "" {
 		participant["disconnectReason"], participant["state"] = reason, "DISCONNECTED"
 	}
-	return signedWebhook(sfuSecret, encode(object{
+	return encode(object{
 		"event": event, "room": object{"name": p.room, "sid": "RM_1"}, "participant": participant,
-		"id": "EV_" + rand.Text(), "createdAt": fmt.Sprint(time.Now().Unix()),
-	}))
+		"id": "EV_" + rand.Text(), "createdAt": fmt.Sprint(at.Unix()),
+	})
 }
 
-func signedWebhook(secret string, body []byte) request {
+func signedWebhook(secret string, body []byte, until time.Time) request {
 	sum := sha256.Sum256(body)
 	return request{path: "/sfu_webhook", body: body, header: map[string]string{
 		"Content-Type": "application/webhook+json",
 		"Authorization": sign(secret, object{
 			"iss": sfuKey, "sha256": base64.StdEncoding.EncodeToString(sum[:]),
-			"nbf": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(),
+			"nbf": until.Add(-5 * time.Minute).Unix(), "exp": until.Unix(),
 		}),
 	}}
 }
