@@ -87,9 +87,14 @@ type guest struct {
 	name string
 }
 
-// invite opens Element Call in a tab, as a new user who joins the call.
-func (h *household) invite(b *pagetest.Browser, page, name string) *guest {
+// invite opens Element Call in a browser of its own, as a new user who joins the
+// call. Pages of one browser share its camera, which then stops at times when both
+// open it anew.
+func (h *household) invite(page, name string) *guest {
 	h.t.Helper()
+	browser := pagetest.Start(h.t, "use-fake-device-for-media-stream", "use-fake-ui-for-media-stream",
+		"allow-loopback-in-peer-connection", "disable-background-timer-throttling",
+		"disable-backgrounding-occluded-windows", "disable-renderer-backgrounding")
 	hs := registered(h.t, h.base, name, nil)
 	if _, err := hs.Join(h.t.Context(), string(h.room)); err != nil {
 		h.t.Fatal(err)
@@ -101,13 +106,13 @@ func (h *household) invite(b *pagetest.Browser, page, name string) *guest {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	tab := b.Apart(h.t).Open(h.t, page+"/host.html#"+url.PathEscape(string(hash)))
+	tab := browser.Open(h.t, page+"/host.html#"+url.PathEscape(string(hash)))
 	tab.MayComplain = true // it does, of much that does not concern us
 	return &guest{tab, hs, creds.UserID, name}
 }
 
 // told is what there is to tell of a tab.
-const told = `JSON.stringify({heard, asked: asked(), actions, failures, text: text()}, null, 1)`
+const told = `JSON.stringify({heard, sent, asked: asked(), actions, failures, text: text()}, null, 1)`
 
 // until waits for something in the tab, and tells all about it if it does not come.
 func (g *guest) until(t *testing.T, within time.Duration, expression string) {

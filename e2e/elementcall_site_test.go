@@ -244,7 +244,7 @@ func (p *player) read() {
 	defer tracks.Wait()
 	for u := range p.room.Updates() {
 		added, ok := u.(client.TrackAdded)
-		if !ok || added.Member == nil {
+		if !ok {
 			continue
 		}
 		tracks.Go(func() {
@@ -256,9 +256,12 @@ func (p *player) read() {
 				if _, err := frames.Next(); err != nil {
 					return
 				}
-				p.mu.Lock()
-				p.frames[flow{added.Member.User, added.Track.Kind()}]++
-				p.mu.Unlock()
+				// Whose it is may become known late.
+				if m := added.Track.Peer().Member; m != nil {
+					p.mu.Lock()
+					p.frames[flow{m.User, added.Track.Kind()}]++
+					p.mu.Unlock()
+				}
 			}
 		})
 	}

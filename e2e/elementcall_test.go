@@ -20,8 +20,8 @@ var elementCalls = []struct {
 	dialect    matrixrtc.Dialect
 	restart    bool // the site is restarted in the middle of the call
 }{
-	{"dendrite", startDendrite, true, "compatibility", "/sfu/get", matrixrtc.Call, false},
-	{"synapse", startSynapse, false, "compatibility", "/sfu/get", matrixrtc.Call, true},
+	{"dendrite", startDendrite, true, "compatibility", "/sfu/get", matrixrtc.Call, true},
+	{"synapse", startSynapse, false, "compatibility", "/sfu/get", matrixrtc.Call, false},
 	{"synapse", startSynapse, false, "matrix_2_0", "/get_token", matrixrtc.Sticky, false},
 }
 
@@ -34,13 +34,12 @@ func TestElementCall(t *testing.T) {
 	t.Parallel()
 	for _, c := range elementCalls {
 		t.Run(c.homeserver+"/"+c.mode, func(t *testing.T) { // one after the other: each keeps a machine busy
-			browser := startBrowser(t)
 			h := newHousehold(t, c.start(t), c.inFront)
 			page := elementCall(t, map[string]any{
 				"livekit": map[string]string{"livekit_service_url": h.service()}, "matrix_rtc_mode": c.mode,
 			})
 			cleo := h.join("cleo", c.dialect)
-			anna, ben := h.invite(browser, page, "anna"), h.invite(browser, page, "ben")
+			anna, ben := h.invite(page, "anna"), h.invite(page, "ben")
 			allPlay(t, cleo, anna, ben)
 			cleo.membersBecome(t, 10*time.Second, cleo.user, anna.user, ben.user)
 			ben.shows(t, anna, true)
@@ -85,11 +84,4 @@ func allPlay(t *testing.T, ours *player, guests ...*guest) {
 		users = append(users, g.user)
 	}
 	ours.receives(t, users...)
-}
-
-func startBrowser(t *testing.T) *pagetest.Browser {
-	t.Helper()
-	return pagetest.Start(t, "use-fake-device-for-media-stream", "use-fake-ui-for-media-stream",
-		"allow-loopback-in-peer-connection", "disable-background-timer-throttling",
-		"disable-backgrounding-occluded-windows", "disable-renderer-backgrounding")
 }

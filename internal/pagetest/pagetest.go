@@ -52,18 +52,6 @@ func Start(t *testing.T, flags ...string) *Browser {
 	return &Browser{ctx}
 }
 
-// Apart is the same browser with a profile of its own, until the test ends: its
-// tabs share neither what is stored nor processes with others.
-func (b *Browser) Apart(t *testing.T) *Browser {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(b.Ctx, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("make a profile: %v", err)
-	}
-	return &Browser{ctx}
-}
-
 // Tab is one page in the browser. When the test ends it checks that the page
 // has said nothing on its console: no error, no violation of its policy. If the
 // test has failed, it tells the page's last complaints.
@@ -205,8 +193,8 @@ func (p *Tab) keep(name string, data []byte) {
 }
 
 // Kill ends the process that draws the page, as a crash does: nothing in the
-// page learns of it, so it cannot say goodbye to anybody. What else of this
-// test shares the process dies with it, see Apart.
+// page learns of it, so it cannot say goodbye to anybody. Pages of the same
+// origin in the same browser may share the process, and die with it.
 func (p *Tab) Kill() {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.Ctx, 10*time.Second)

@@ -194,11 +194,12 @@ function note(error) {
 window.asked = () => frame.contentWindow?.asked ?? [];
 window.text = () => frame.contentDocument?.body?.innerText ?? "";
 
-// What arrives in the connections that the widget has made, which inside.js keeps.
+// What arrives in the connections that the widget has now, which inside.js keeps.
 // A voice is sound that is no silence, a picture is one that was decoded.
 async function listen() {
   const sum = { voices: 0, pictures: 0, frames: 0 };
   for (const pc of frame.contentWindow?.connections ?? []) {
+    if (pc.connectionState !== "connected") continue;
     for (const s of (await pc.getStats()).values()) {
       if (s.type !== "inbound-rtp") continue;
       if (s.kind === "audio" && s.packetsReceived > 50 && s.totalAudioEnergy > 0) sum.voices++;
@@ -211,5 +212,24 @@ async function listen() {
   window.heard = sum;
 }
 
-setInterval(() => listen().catch(note), 500);
+// What the widget sends, for a test that has failed.
+window.sent = [];
+
+async function speak() {
+  const all = [];
+  for (const pc of frame.contentWindow?.connections ?? []) {
+    if (pc.connectionState !== "connected") continue;
+    for (const sender of pc.getSenders()) {
+      const { track } = sender;
+      const layers = [...(await sender.getStats()).values()].filter((s) => s.type === "outbound-rtp");
+      all.push({
+        kind: track?.kind, state: track?.readyState, enabled: track?.enabled, muted: track?.muted,
+        layers: layers.map((s) => `${s.rid ?? ""} active ${s.active} packets ${s.packetsSent} frames ${s.framesSent}`),
+      });
+    }
+  }
+  window.sent = all;
+}
+
+setInterval(() => listen().then(speak).catch(note), 500);
 start().catch(note);
