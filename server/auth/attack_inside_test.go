@@ -44,10 +44,12 @@ func (d *rebinding) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr
 	switch {
 	case host == "localhost" || host == "inner.example":
 		return []netip.Addr{inner}, nil
-	case d.n%3 == 0:
+	case d.n%4 == 0:
 		return []netip.Addr{public}, nil
-	case d.n%3 == 1:
+	case d.n%4 == 1:
 		return []netip.Addr{inner}, nil
+	case d.n%4 == 2:
+		return []netip.Addr{public, inner, public, inner}, nil // the first one does not answer
 	}
 	return []netip.Addr{inner, public, inner}, nil
 }

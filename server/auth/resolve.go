@@ -94,13 +94,13 @@ func newResolver(dns DNS, transport http.RoundTripper) *resolver {
 
 // resolve answers from memory while that is fresh at now.
 func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (target, error) {
-	r.mu.Lock()
-	got, ok := r.cache.Get(n.name)
-	r.mu.Unlock()
-	if ok && now.Before(got.until) {
-		return got.target, nil
+	if got, ok := r.known(n, now); ok {
+		return got, nil
 	}
 	return r.finding.do(ctx, n.name, func(ctx context.Context) (target, error) {
+		if got, ok := r.known(n, now); ok { // found meanwhile
+			return got, nil
+		}
 		t, keep, err := r.find(ctx, n)
 		if err != nil {
 			return target{}, err
@@ -111,6 +111,14 @@ func (r *resolver) resolve(ctx context.Context, n serverName, now time.Time) (ta
 		r.mu.Unlock()
 		return t, nil
 	})
+}
+
+// known is what is remembered about a name, while that is fresh.
+func (r *resolver) known(n serverName, now time.Time) (target, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got, ok := r.cache.Get(n.name)
+	return got.target, ok && now.Before(got.until)
 }
 
 // forget drops what is remembered about a name: nobody answered there.
