@@ -55,7 +55,7 @@ func permitted(ctx context.Context, what string) error {
 		return twirp.NewError(twirp.Unauthenticated, err.Error())
 	}
 	if video, _ := claims["video"].(object); video[what] != true {
-		return twirp.NewError(twirp.PermissionDenied, "the token has no "+what)
+		return twirp.NewError(twirp.Unauthenticated, "the token has no "+what) // as LiveKit says it
 	}
 	return nil
 }
