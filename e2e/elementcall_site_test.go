@@ -53,7 +53,6 @@ func newHousehold(t *testing.T, hs *devstack.Homeserver, inFront bool) *househol
 		Homeserver: server.Homeserver{ServerName: hs.ServerName(), URL: hs.URL()},
 		Overrides:  map[string]string{hs.ServerName(): hs.URL()},
 		Media:      server.Media{Address: "127.0.0.1", Loopback: true, UDPPort: freePort(t, "udp")},
-		SFU:        server.SFU{Key: siteKey, Secret: siteSecret},
 		Auth:       server.Auth{Store: filepath.Join(t.TempDir(), "leaves.db")},
 	}
 	if inFront {

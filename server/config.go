@@ -114,8 +114,8 @@ type RateLimit struct {
 	Burst int `yaml:"burst"`
 }
 
-// SFU is the SFU's URL and key. All empty: an embedded SFU with a key made up
-// for this run.
+// SFU is the SFU's URL and key. All empty: an embedded SFU with a key that is made
+// up, and kept beside Auth.Store if that is a file; see Config.KeptKeyFile.
 type SFU struct {
 	// URL of an external SFU (wss://…). Empty: the embedded one.
 	URL string `yaml:"url"`

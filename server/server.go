@@ -40,7 +40,7 @@ type Server struct {
 	opts   Options
 	log    *slog.Logger
 	token  Secret // of the admin listener
-	key    string // of the SFU; empty: the SFU makes one
+	key    string // of the SFU; empty: the SFU makes one, unless it is kept in a file
 	secret Secret
 	served atomic.Bool
 	ready  chan struct{}
@@ -250,6 +250,12 @@ func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, 
 			close:      func() error { rooms.CloseIdle(); client.CloseIdleConnections(); return nil },
 		}, nil
 	}
+	if file := s.cfg.KeptKeyFile(); file != "" {
+		var err error
+		if s.key, s.secret, err = keptKey(file); err != nil {
+			return nil, err
+		}
+	}
 	conf, err := s.cfg.embedded(s.key, s.secret)
 	if err != nil {
 		return nil, err
@@ -260,7 +266,7 @@ func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, 
 		return nil, err
 	}
 	key, secret := lk.Key()
-	if s.key == "" && !s.blockHasKeys() {
+	if s.key == "" && !s.cfg.blockHasKeys() {
 		s.log.Info("no SFU key was given: made one for this run", "key", key)
 	}
 	return &media{
@@ -270,9 +276,9 @@ func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, 
 }
 
 // blockHasKeys says whether the livekit block brings keys of its own.
-func (s *Server) blockHasKeys() bool {
+func (c *Config) blockHasKeys() bool {
 	var block struct {
 		Keys map[string]any `yaml:"keys"`
 	}
-	return s.cfg.LiveKit.Decode(&block) == nil && len(block.Keys) > 0
+	return c.LiveKit.Decode(&block) == nil && len(block.Keys) > 0
 }

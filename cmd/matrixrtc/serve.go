@@ -197,8 +197,11 @@ func describe(cfg *server.Config, site *server.Server) string {
 	return b.String()
 }
 
-// keyOrigin says whether the key of the SFU was given.
+// keyOrigin says where the key of the SFU is from.
 func keyOrigin(cfg *server.Config) string {
+	if file := cfg.KeptKeyFile(); file != "" {
+		return "kept in " + file + ", because none was given"
+	}
 	var block struct {
 		Keys map[string]string `yaml:"keys"`
 	}
