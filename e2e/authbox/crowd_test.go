@@ -72,12 +72,13 @@ func TestNobodyWaitsForOthers(t *testing.T) {
 	}) {
 		t.Error("the homeserver that never answers is hardly asked")
 	}
-	begin := time.Now()
 	for range 10 {
+		begin := time.Now()
 		s.do(post("/sfu/get", s.sfuGet())).granted(t)
-	}
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("ten others took %v", took)
+		// Those who do wait are told after 10 s that it is of no use.
+		if took := time.Since(begin); took > 8*time.Second {
+			t.Errorf("somebody else took %v", took)
+		}
 	}
 }
 

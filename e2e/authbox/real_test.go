@@ -147,8 +147,8 @@ func conformDelays(t *testing.T, u *user) {
 	if u.inCall(t, room) {
 		t.Error("the leave was not sent")
 	}
-	soon := u.later(t, room, 300*time.Millisecond)
 	u.join(t, room)
+	soon := u.later(t, room, 300*time.Millisecond)
 	if !within(patience, func() bool { return !u.inCall(t, room) }) {
 		t.Error("the delay is over, and nothing was sent")
 	}
