@@ -59,7 +59,6 @@ func newHousehold(t *testing.T, hs *devstack.Homeserver, inFront bool) *househol
 		h.base = "http://" + listen
 		h.conf.GapFill = server.GapFill{Mode: server.GapFillAuto, Proxy: true, Store: filepath.Join(t.TempDir(), "delayed.db")}
 	}
-	h.conf.ClientAPIs = map[string]string{hs.ServerName(): h.base}
 	h.start()
 	t.Cleanup(func() { h.end() })
 	owner := registered(t, h.base, "owner", nil)

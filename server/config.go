@@ -43,7 +43,9 @@ type Config struct {
 	// looking them up does not work from here.
 	Overrides map[string]string `yaml:"homeserver_overrides"`
 	// ClientAPIs gives the base URL of the client-server API of server names, where
-	// their .well-known/matrix/client does not lead there from here.
+	// their .well-known/matrix/client does not lead there from here. That of
+	// Homeserver.ServerName is Homeserver.URL, or the site itself if it stands in front
+	// of it, unless it is here.
 	ClientAPIs map[string]string `yaml:"client_api_overrides"`
 	// AllowNetworks are networks that any homeserver may be in although they
 	// are not public ("10.0.0.0/8"). Those of FullAccess and Overrides may be

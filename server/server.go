@@ -177,7 +177,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	defer media.close()
 	in := newState(s.log)
-	service, err := s.startAuth(ctx, media, in.registry)
+	service, err := s.startAuth(ctx, media, in.registry, publicL.Addr())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 
@@ -20,8 +21,9 @@ type service struct {
 	stores []jobs.Store
 }
 
-// startAuth opens the stores and begins to look after delegated leaves.
-func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Registerer) (_ *service, err error) {
+// startAuth opens the stores and begins to look after delegated leaves. listener is
+// the public one.
+func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Registerer, listener net.Addr) (_ *service, err error) {
 	out := &service{}
 	defer func() {
 		if err != nil {
@@ -34,7 +36,7 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 	}
 	cfg := auth.Config{
 		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms, SFUStarted: m.handler != nil,
-		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.ClientAPIs, AppService: as,
+		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.clientAPIs(listener), AppService: as,
 	}
 	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix); err != nil {
 		return nil, err
@@ -110,9 +112,36 @@ func mountAuth(mux *http.ServeMux, api http.Handler, appService bool) {
 	mux.Handle("/", api) // which answers unknown paths as Matrix does
 }
 
+// clientAPIs are the client-server APIs that need not be looked for: those that are
+// configured, and that of the site's own homeserver, as clients have it. Where the
+// site stands in front of that, it asks itself: what the homeserver lacks is there.
+func (c *Config) clientAPIs(listener net.Addr) map[string]string {
+	name, base := c.Homeserver.ServerName, c.Homeserver.URL
+	if !c.GapFill.off() && c.GapFill.Proxy {
+		base = localURL(listener)
+	}
+	all := maps.Clone(c.ClientAPIs)
+	if name == "" || base == "" || all[name] != "" {
+		return all
+	}
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[name] = base
+	return all
+}
+
 // webhookURL is where the embedded SFU reports who comes and goes: at the site's
-// own listener, by an address that this host can reach.
+// own listener.
 func webhookURL(listener net.Addr) string {
+	if base := localURL(listener); base != "" {
+		return base + authapi.PathWebhook
+	}
+	return ""
+}
+
+// localURL is a listener's address as this host can reach it, "" if it has none.
+func localURL(listener net.Addr) string {
 	host, port, err := net.SplitHostPort(listener.String())
 	if err != nil {
 		return ""
@@ -123,5 +152,5 @@ func webhookURL(listener net.Addr) string {
 			host = "localhost" // a listener for IPv6 may have that alone
 		}
 	}
-	return "http://" + net.JoinHostPort(host, port) + authapi.PathWebhook
+	return "http://" + net.JoinHostPort(host, port)
 }
