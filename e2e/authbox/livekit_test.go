@@ -65,6 +65,7 @@ livekit:
 	cmd := exec.Command(suite.ours, "serve", "--config", config)
 	cmd.Env, cmd.Dir = env{"MATRIXRTC_ADMIN_LISTEN": ""}.list(), suite.dir
 	cmd.Stdout, cmd.Stderr = log, log
+	dieWithUs(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

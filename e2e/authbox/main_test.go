@@ -109,6 +109,7 @@ func build() (string, error) {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	dieWithUs(cmd)
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("building the binary: %w\n%s", err, out.String())
 	}

@@ -102,6 +102,7 @@ func launch(t testing.TB, e env) *service {
 	s.cmd = exec.Command(suite.command[0], suite.command[1:]...)
 	s.cmd.Env, s.cmd.Dir = e.list(), suite.dir
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	dieWithUs(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
