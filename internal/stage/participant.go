@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -145,7 +146,7 @@ func (p *Participant) open(ctx context.Context) error {
 		Connectors: []media.Connector{livekit.New(p.acct.hs, &livekit.Options{Logger: p.stage.opts.Logger})},
 		Logger:     p.stage.opts.Logger.With("user", p.role.Name),
 	})
-	room, err := c.Open(ctx, p.stage.room)
+	room, err := openSoon(ctx, c, p.stage.room)
 	if err != nil {
 		_ = c.Close(ctx)
 		return err
@@ -153,6 +154,30 @@ func (p *Participant) open(ctx context.Context) error {
 	p.client, p.room, p.done = c, room, make(chan struct{})
 	go p.read(room.Updates(), p.done) // shut waits for done
 	return nil
+}
+
+const (
+	// joinLag is how long a homeserver may take to tell of a room that was joined.
+	joinLag = 20 * time.Second
+	// joinPoll is how often it is looked whether it has.
+	joinPoll = 50 * time.Millisecond
+)
+
+// openSoon opens a room that was joined a moment ago, which a busy homeserver may
+// leave out of its first answers.
+func openSoon(ctx context.Context, c *client.Client, id matrixrtc.RoomID) (*client.Room, error) {
+	late := time.Now().Add(joinLag)
+	for {
+		room, err := c.Open(ctx, id)
+		if !errors.Is(err, client.ErrNotJoined) || time.Now().After(late) {
+			return room, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(joinPoll):
+		}
+	}
 }
 
 // read takes in the room's stream. Each track is read by a goroutine of its

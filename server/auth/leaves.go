@@ -135,11 +135,13 @@ func (l *leaves) delegate(ctx context.Context, want leave.Job) error {
 	if l.total(ctx) >= leavesMost {
 		return errTooManyLeaves
 	}
+	first := false
 	for {
 		old, err := l.store.Get(ctx, leaveKey(job.Room, job.Identity))
 		if err != nil && !errors.Is(err, jobs.ErrNotFound) {
 			return err
 		}
+		first = err != nil
 		if err = l.put(ctx, job, old.Version); err == nil {
 			break
 		}
@@ -148,7 +150,7 @@ func (l *leaves) delegate(ctx context.Context, want leave.Job) error {
 		}
 	}
 	l.countMu.Lock()
-	if l.counts != nil {
+	if l.counts != nil && first {
 		l.counts[leave.Waiting]++ // until they are counted again
 	}
 	l.countMu.Unlock()
