@@ -264,6 +264,7 @@ func (v *validator) fileProblems(err error) {
 var authVariables = []string{
 	"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS", "LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS", "LIVEKIT_CS_API_URL_OVERRIDES",
 	"MATRIXRTC_AUTH_ONLY", "MATRIXRTC_AUTH_LENIENT", "MATRIXRTC_AUTH_TOKEN_WINDOW",
+	"MATRIXRTC_ALLOW_NETWORKS", "MATRIXRTC_TRUSTED_PROXIES",
 }
 
 // authEnv sets from the environment what is not one text.
@@ -311,6 +312,24 @@ func (c *Config) authEnv(env map[string]string) (problems []Problem) {
 			*b.to = on
 			c.setOrigin(b.key, b.name)
 		}
+	}
+	for _, n := range []struct {
+		name, key string
+		to        *Networks
+	}{{"MATRIXRTC_ALLOW_NETWORKS", "allow_networks", &c.AllowNetworks}, {"MATRIXRTC_TRUSTED_PROXIES", "trusted_proxies", &c.TrustedProxies}} {
+		list := splitList(env[n.name])
+		if len(list) == 0 {
+			continue
+		}
+		*n.to = nil // the file's
+		for _, text := range list {
+			if p, ok := parseNetwork(text); ok {
+				*n.to = append(*n.to, p)
+			} else {
+				bad(n.name, fmt.Sprintf("networks such as 10.0.0.0/8, separated by commas, not %q", text))
+			}
+		}
+		c.setOrigin(n.key, n.name)
 	}
 	return append(problems, c.clientAPIsEnv(env["LIVEKIT_CS_API_URL_OVERRIDES"])...)
 }

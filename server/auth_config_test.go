@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func TestAuthEnvironment(t *testing.T) {
 		"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS=45", "LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS=0",
 		"LIVEKIT_CS_API_URL_OVERRIDES=one.example=https://cs.one.example,two.example=http://10.0.0.2:8008",
 		"LIVEKIT_REDIS_URL=redis://r.example:6379", "LIVEKIT_REDIS_PASSWORD_FROM_FILE=" + token,
+		"MATRIXRTC_ALLOW_NETWORKS=172.16.0.0/12, fd00::/8", "MATRIXRTC_TRUSTED_PROXIES=10.0.0.7",
 		"LIVEKIT_AS_TOKEN_FROM_FILE=" + token, "LIVEKIT_HS_TOKEN=hstoken", "LIVEKIT_HS_SERVER_NAME=one.example",
 	}, func(c *Config) { c.AuthOnly = true })
 	if err != nil {
@@ -42,6 +44,9 @@ func TestAuthEnvironment(t *testing.T) {
 	}
 	if p, err := cfg.Auth.redisPassword(); p != "astoken-from-file" || err != nil || cfg.Auth.Redis != "redis://r.example:6379" {
 		t.Error("Redis:", err)
+	}
+	if got := fmt.Sprint(cfg.AllowNetworks, cfg.TrustedProxies); got != "[172.16.0.0/12 fd00::/8] [10.0.0.7/32]" {
+		t.Error("networks:", got)
 	}
 	as, err := cfg.appService()
 	if err != nil || *as != (auth.AppService{ServerName: "one.example", ASToken: "astoken-from-file", HSToken: "hstoken"}) {

@@ -35,10 +35,8 @@ func (n *Networks) UnmarshalYAML(node *yaml.Node) error {
 	}
 	var bad yaml.TypeError
 	for _, item := range node.Content {
-		if a, err := netip.ParseAddr(item.Value); err == nil && a.Zone() == "" {
-			*n = append(*n, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
-		} else if p, err := netip.ParsePrefix(item.Value); err == nil {
-			*n = append(*n, p.Masked())
+		if p, ok := parseNetwork(item.Value); ok {
+			*n = append(*n, p)
 		} else {
 			bad.Errors = append(bad.Errors, badType(item, "want a network such as 10.0.0.0/8").Errors...)
 		}
@@ -47,6 +45,15 @@ func (n *Networks) UnmarshalYAML(node *yaml.Node) error {
 		return &bad
 	}
 	return nil
+}
+
+// parseNetwork reads a network, or an address as one.
+func parseNetwork(text string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), true
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err == nil
 }
 
 func badType(node *yaml.Node, text string) *yaml.TypeError {
