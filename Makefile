@@ -55,7 +55,7 @@ wasm:
 	GOOS=js GOARCH=wasm $(GO) vet $(PURE)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem . ./internal/... ./bench
+	$(GO) test -run '^$$' -bench . -benchmem . ./internal/... ./bench ./server/auth ./server/sfu
 
 # Beside matrix-js-sdk, in the same run: bench/README.md.
 bench-peers:
