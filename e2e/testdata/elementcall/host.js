@@ -36,6 +36,7 @@ async function request(method, path, body) {
 }
 
 const escape = encodeURIComponent;
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function sendPath(type, stateKey, query) {
   const q = new URLSearchParams(query).toString();
@@ -145,17 +146,26 @@ async function start() {
     try {
       since = await next(api, since);
     } catch {
-      await new Promise((done) => setTimeout(done, 500)); // the homeserver is away
+      await wait(500); // the homeserver is away
     }
   }
 }
 
 const roomFilter = JSON.stringify({ presence: { types: [] }, room: { timeline: { limit: 50 } } });
 
+// first waits until the room is there: a homeserver that is busy may leave out what
+// was joined a moment ago, and Element Call does not ask again.
 async function first() {
-  const answer = await request("GET", `v3/sync?timeout=0&filter=${escape(roomFilter)}`);
-  remember(answer.rooms?.join?.[me.room]);
-  return answer.next_batch;
+  for (;;) {
+    const answer = await request("GET", `v3/sync?timeout=0&filter=${escape(roomFilter)}`);
+    const room = answer.rooms?.join?.[me.room];
+    const state = room && (await request("GET", `v3/rooms/${escape(me.room)}/state`).catch(() => []));
+    if (state?.some((e) => e.type === "m.room.create")) {
+      remember(room);
+      return answer.next_batch;
+    }
+    await wait(100);
+  }
 }
 
 // remember keeps the sticky events, and returns those of the section.
