@@ -1,12 +1,9 @@
 package server
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/keyfile"
 	"github.com/matrixrtc-go/matrixrtc/server/sfu"
 )
 
@@ -26,39 +23,15 @@ func (c *Config) KeptKeyFile() string {
 
 // keptKey reads the key from a file, or makes one there, readable by its owner alone.
 func keptKey(path string) (key string, secret Secret, err error) {
-	if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		err = makeKeysFile(path)
-	}
+	err = keyfile.Ensure(path, func() string {
+		key, secret := sfu.NewKey()
+		return fmt.Sprintf("%s: %q\n", key, secret)
+	})
 	if err == nil {
-		key, secret, err = readKeysFile(path) // what is there may be another process's
+		key, secret, err = readKeysFile(path)
 	}
 	if err != nil {
 		return "", "", fmt.Errorf("the key of the SFU: %w (see to the folder and its permissions, or set sfu.keys_file)", err)
 	}
 	return key, secret, nil
-}
-
-// makeKeysFile makes a file with a new key, whole, unless there is one.
-func makeKeysFile(path string) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".sfu-key-*") // which its owner alone reads
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	key, secret := sfu.NewKey()
-	_, err = fmt.Fprintf(f, "%s: %q\n", key, secret)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
 }

@@ -55,6 +55,7 @@ var importers = map[string][]string{
 	"internal/arrange":    {"cmd/..."},
 	"internal/follow":     {"cmd/...", "internal/stage"},
 	"internal/redisconn":  {"server/gapfill", "server/auth/jobs"},
+	"internal/keyfile":    {"server", "server/gapfill"},
 	"internal/rights":     {"internal/suspect", "internal/report", "homeserver", "cmd/...", "e2e/..."},
 	"internal/suspect":    {"internal/report", "internal/follow", "server", "server/clean", "server/web", "cmd/...", "e2e/..."},
 	"server/clean":        {"server", "cmd/...", "e2e/..."},

@@ -7,10 +7,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/keyfile"
 )
 
 // KeySize is the size of the key for access tokens, in bytes.
@@ -20,11 +20,14 @@ const KeySize = 32
 // makes one, with its folder, readable by its owner alone. Replicas that share a
 // store need the same key.
 func LoadKey(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeKey(path); err == nil {
-			data, err = os.ReadFile(path) // what is there may be another process's
-		}
+	err := keyfile.Ensure(path, func() string {
+		key := make([]byte, KeySize)
+		_, _ = rand.Read(key) // never fails
+		return base64.StdEncoding.EncodeToString(key) + "\n"
+	})
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the key for access tokens: %w (see to the folder and its permissions, or name another file)", err)
@@ -36,35 +39,6 @@ func LoadKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("the key for access tokens: %s does not hold one: want %d bytes in base64 (without the file one is made; events that wait cannot be sent then)", path, KeySize)
 	}
 	return key, nil
-}
-
-// makeKey makes a file with a new key, whole, unless there is one.
-func makeKey(path string) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".key-*") // which its owner alone reads
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	key := make([]byte, KeySize)
-	_, _ = rand.Read(key) // never fails
-	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil { // not every file system has links
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }
 
 // sealer encrypts access tokens for the store: AES-256-GCM, each with a nonce of
