@@ -50,7 +50,7 @@ type hook func(e *exchange, done bool)
 type exchange struct {
 	user   matrixrtc.UserID
 	at     time.Time
-	took   time.Duration
+	took   time.Duration // until there was an answer, or would be none
 	method string
 	path   string // decoded, without /_matrix/client
 	query  url.Values
@@ -132,7 +132,9 @@ func (t *tap) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) 
 		hook(e, false)
 	}
 	defer func() {
-		e.took = time.Since(e.at)
+		if e.took == 0 {
+			e.took = time.Since(e.at)
+		}
 		to.tell(e)
 	}()
 	proxy.ServeHTTP(w, r.WithContext(withExchange(r.Context(), e, hook)))
@@ -148,7 +150,8 @@ func keepAnswer(r *http.Response) error {
 	if err != nil {
 		return err
 	}
-	e.status, e.answer = r.StatusCode, body
+	// Whoever gets the answer may ask the next thing before we are done with this one.
+	e.status, e.answer, e.took = r.StatusCode, body, time.Since(e.at)
 	r.Body = readAndClose{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
 	if hook != nil {
 		hook(e, true)
