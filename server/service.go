@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -38,11 +39,11 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms, SFUStarted: m.handler != nil,
 		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.clientAPIs(listener), AppService: as,
 	}
-	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix); err != nil {
+	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix, s.log.With("part", "auth")); err != nil {
 		return nil, err
 	}
 	if as != nil || s.opts.Watched { // else nobody says who is in which room
-		if cfg.Seats, err = out.open(ctx, &s.cfg.Auth, ".seats", jobs.DefaultRedisPrefix+"seats:"); err != nil {
+		if cfg.Seats, err = out.open(ctx, &s.cfg.Auth, ".seats", jobs.DefaultRedisPrefix+"seats:", nil); err != nil {
 			return nil, err
 		}
 	}
@@ -59,15 +60,16 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 	return out, err
 }
 
-// open opens one of the stores, as the configuration has them.
-func (s *service) open(ctx context.Context, conf *Auth, suffix, prefix string) (store jobs.Store, err error) {
+// open opens one of the stores, as the configuration has them. log hears what is risky
+// about a Redis; both stores are in one, so one of them is enough.
+func (s *service) open(ctx context.Context, conf *Auth, suffix, prefix string, log *slog.Logger) (store jobs.Store, err error) {
 	switch {
 	case conf.Redis != "":
 		password, err := conf.redisPassword()
 		if err != nil {
 			return nil, fmt.Errorf("configuration: %w", err)
 		}
-		if store, err = jobs.OpenRedis(ctx, string(conf.Redis), &jobs.RedisOptions{Password: string(password), Prefix: prefix}); err != nil {
+		if store, err = jobs.OpenRedis(ctx, string(conf.Redis), &jobs.RedisOptions{Password: string(password), Prefix: prefix, Logger: log}); err != nil {
 			return nil, err
 		}
 	case conf.Store == "" || conf.Store == AuthMemory:

@@ -8,6 +8,7 @@ package redisconn
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -93,6 +94,21 @@ func Hint(err error) string {
 		return "refuses; " + h
 	}
 	return "refuses"
+}
+
+// Advise tells of settings with which things are lost. Not every Redis lets itself be
+// asked.
+func Advise(ctx context.Context, client *redis.Client, name string, log *slog.Logger) {
+	info, err := client.Info(ctx, "persistence", "memory").Result()
+	if err != nil {
+		return
+	}
+	if strings.Contains(info, "aof_enabled:0") {
+		log.Warn("Redis does not write changes to its disk at once: when it ends, delayed leaves can be lost; set appendonly yes and appendfsync always", "redis", name)
+	}
+	if strings.Contains(info, "maxmemory_policy:allkeys") {
+		log.Warn("Redis drops any key when its memory is full, delayed leaves too: set maxmemory-policy noeviction", "redis", name)
+	}
 }
 
 // quiet is a dialer that puts off the news of a failure to the connection's first

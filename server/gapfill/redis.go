@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/redisconn"
 )
 
 // DefaultRedisPrefix begins the names of all keys. The braces keep them together
@@ -60,94 +58,25 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	if o.Prefix == "" {
 		o.Prefix = DefaultRedisPrefix
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 3 * time.Second
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	conf, err := redisURL(address)
+	client, name, err := redisconn.Open(address, &redisconn.Options{Password: o.Password, Timeout: o.Timeout})
 	if err != nil {
 		return nil, &redisError{"the address of Redis: " + err.Error(), err}
 	}
-	if o.Password != "" {
-		conf.Password = o.Password
-	}
-	conf.DialTimeout, conf.ReadTimeout, conf.WriteTimeout, conf.PoolTimeout = o.Timeout, o.Timeout, o.Timeout, o.Timeout
-	conf.ContextTimeoutEnabled = true
-	// A command whose answer was lost may have been done, and is not done again:
-	// a second Claim would leave the events of the first to their lease.
-	conf.MaxRetries, conf.DialerRetries = -1, 1
-	conf.Dialer = quiet(redis.NewDialer(conf))
-	conf.DisableIdentity = true
-	conf.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-
-	s := &redisStore{client: redis.NewClient(conf), script: redis.NewScript(redisScript), prefix: o.Prefix}
-	s.name = "Redis at " + conf.Addr
+	s := &redisStore{client: client, script: redis.NewScript(redisScript), prefix: o.Prefix, name: name}
 	if _, err := s.Next(ctx); err != nil {
 		_ = s.client.Close()
 		return nil, err
 	}
-	s.advise(ctx, o.Logger)
+	redisconn.Advise(ctx, s.client, s.name, o.Logger)
 	return s, nil
 }
 
-// CheckRedis checks an address for OpenRedis, without connecting.
-func CheckRedis(address string) error {
-	_, err := redisURL(address)
-	return err
-}
-
-// redisURL reads an address. The error does not repeat it: it may hold a
-// password.
-func redisURL(address string) (*redis.Options, error) {
-	u, err := url.Parse(address)
-	if err == nil && (u.Scheme == "redis" || u.Scheme == "rediss" || u.Scheme == "unix") {
-		if conf, err := redis.ParseURL(address); err == nil {
-			return conf, nil
-		}
-	}
-	return nil, errors.New("want redis://host:6379, rediss://… with TLS, or unix:///path/of/the.sock; in it a password is user:password@ before the host")
-}
-
-// quiet is a dialer that puts off the news of a failure to the connection's first
-// use: the pool writes failures of its dialer to the process's standard error.
-func quiet(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return unreached{err: err}, nil
-		}
-		return conn, nil
-	}
-}
-
-// unreached is a connection that was not made.
-type unreached struct{ err error }
-
-func (c unreached) Read([]byte) (int, error)         { return 0, c.err }
-func (c unreached) Write([]byte) (int, error)        { return 0, c.err }
-func (c unreached) Close() error                     { return nil }
-func (c unreached) LocalAddr() net.Addr              { return &net.UnixAddr{} }
-func (c unreached) RemoteAddr() net.Addr             { return &net.UnixAddr{} }
-func (c unreached) SetDeadline(time.Time) error      { return nil }
-func (c unreached) SetReadDeadline(time.Time) error  { return nil }
-func (c unreached) SetWriteDeadline(time.Time) error { return nil }
-
-// advise tells of settings with which events are lost. Not every Redis lets
-// itself be asked.
-func (s *redisStore) advise(ctx context.Context, log *slog.Logger) {
-	info, err := s.client.Info(ctx, "persistence", "memory").Result()
-	if err != nil {
-		return
-	}
-	if strings.Contains(info, "aof_enabled:0") {
-		log.Warn("Redis does not write changes to its disk at once: when it ends, delayed leaves can be lost; set appendonly yes and appendfsync always", "redis", s.name)
-	}
-	if strings.Contains(info, "maxmemory_policy:allkeys") {
-		log.Warn("Redis drops any key when its memory is full, delayed leaves too: set maxmemory-policy noeviction", "redis", s.name)
-	}
-}
+// CheckRedis checks an address for OpenRedis, without connecting. The error does not
+// repeat it: it may hold a password.
+func CheckRedis(address string) error { return redisconn.Check(address) }
 
 // Close ends the connections.
 func (s *redisStore) Close() error { return s.client.Close() }
@@ -161,19 +90,6 @@ type redisError struct {
 func (e *redisError) Error() string   { return e.text }
 func (e *redisError) Unwrap() []error { return []error{ErrStore, e.err} }
 
-// redisHints say what to do about a refusal, by its first word.
-var redisHints = map[string]string{
-	"NOAUTH":     "it wants a password",
-	"WRONGPASS":  "the password is wrong",
-	"NOPERM":     "its user may not run scripts, or not write these keys",
-	"OOM":        "its memory is full: raise maxmemory",
-	"MISCONF":    "it cannot write to its disk",
-	"READONLY":   "it is a replica: name the primary",
-	"MASTERDOWN": "it is a replica without its primary: name the primary",
-	"LOADING":    "it is starting",
-	"BUSY":       "it is busy with a script of somebody else",
-}
-
 // explain puts an error of Redis or of the network into words of ours.
 func (s *redisStore) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -183,15 +99,7 @@ func (s *redisStore) explain(ctx context.Context, err error) error {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		return context.DeadlineExceeded
 	}
-	hint := "does not answer; see that it runs and can be reached"
-	if refusal, ok := errors.AsType[redis.Error](err); ok {
-		word, _, _ := strings.Cut(refusal.Error(), " ")
-		hint = "refuses"
-		if h, ok := redisHints[word]; ok {
-			hint += "; " + h
-		}
-	}
-	return &redisError{fmt.Sprintf("the store of delayed events: %s %s: %v", s.name, hint, err), err}
+	return &redisError{fmt.Sprintf("the store of delayed events: %s %s: %v", s.name, redisconn.Hint(err), err), err}
 }
 
 // run runs an operation of the script and returns what follows "ok".

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,12 @@ func TestSQLiteFile(t *testing.T) {
 
 func startRedis(t *testing.T) *devstack.Redis {
 	t.Helper()
-	r, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{AppendOnly: true, Password: "sesame"})
+	return startRedisWith(t, &devstack.RedisOptions{AppendOnly: true, Password: "sesame"})
+}
+
+func startRedisWith(t *testing.T, opts *devstack.RedisOptions) *devstack.Redis {
+	t.Helper()
+	r, err := devstack.StartRedis(t.Context(), opts)
 	if errors.Is(err, devstack.ErrNoRedis) {
 		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
 	}
@@ -116,6 +122,25 @@ func TestRedisErrors(t *testing.T) {
 	cancel()
 	if _, err := jobs.OpenRedis(ctx, r.URL(), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended context: %v", err)
+	}
+}
+
+// TestRedisThatForgets: whoever has set it up is told, and nobody else.
+func TestRedisThatForgets(t *testing.T) {
+	t.Parallel()
+	for _, safe := range []bool{true, false} {
+		r := startRedisWith(t, &devstack.RedisOptions{AppendOnly: safe})
+		var log strings.Builder
+		s, err := jobs.OpenRedis(t.Context(), r.URL(), &jobs.RedisOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if told := strings.Contains(log.String(), "set appendonly yes"); told == safe {
+			t.Errorf("written at once: %v, the log: %q", safe, log.String())
+		}
 	}
 }
 

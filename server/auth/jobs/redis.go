@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type RedisOptions struct {
 	Prefix string
 	// Timeout bounds how long an answer may take, and connecting; 0: 3 s.
 	Timeout time.Duration
+	// Logger hears what is risky about how Redis is set up; nil discards.
+	Logger *slog.Logger
 }
 
 //go:embed redis.lua
@@ -61,6 +64,9 @@ func OpenRedis(ctx context.Context, address string, opts *RedisOptions) (Store, 
 	if _, err := s.Next(ctx); err != nil {
 		_ = s.client.Close()
 		return nil, err
+	}
+	if o.Logger != nil {
+		redisconn.Advise(ctx, s.client, s.name, o.Logger)
 	}
 	return s, nil
 }
