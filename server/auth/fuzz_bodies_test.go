@@ -29,6 +29,12 @@ func (s *sink) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
+func (s *sink) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // take returns what was logged since the last time.
 func (s *sink) take() string {
 	s.mu.Lock()

@@ -40,24 +40,6 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, body)
 }
 
-// text is a log that is read while it is written.
-type text struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *text) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *text) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestGreet(t *testing.T) {
 	t.Parallel()
 	const whoami, ping = "GET v3/account/whoami", "POST v1/appservice/our%20id/ping"
@@ -84,7 +66,7 @@ func TestGreet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := &answers{by: c.by}
-			log := &text{}
+			log := &sink{}
 			done := greeted(t, h, "our id", c.token, log)
 			rtctest.Eventually(t, time.Minute, name, func() (bool, string) { return strings.Contains(log.String(), c.want), log.String() })
 			if c.ends {
@@ -139,7 +121,7 @@ func greeted(t *testing.T, h http.Handler, id string, token Secret, log io.Write
 // What is wrong is said once, and tried again until it is right.
 func TestGreetAgain(t *testing.T) {
 	t.Parallel()
-	h, log := &answers{}, &text{}
+	h, log := &answers{}, &sink{}
 	done := greeted(t, h, "", "", log)
 	rtctest.Eventually(t, time.Minute, "it is tried again", func() (bool, string) {
 		h.mu.Lock()

@@ -3,8 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/url"
 	"sync"
 	"testing"
@@ -15,68 +13,6 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
 )
-
-// wire is a connection to Redis that can be cut.
-type wire struct {
-	l  net.Listener
-	to string
-
-	mu    sync.Mutex
-	cut   bool
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
-}
-
-func newWire(t *testing.T, socket string) *wire {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{l: l, to: socket, conns: map[net.Conn]bool{}}
-	w.wg.Go(w.accept)
-	t.Cleanup(func() { l.Close(); w.set(true); w.wg.Wait() })
-	return w
-}
-
-func (w *wire) accept() {
-	for {
-		c, err := w.l.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("unix", w.to)
-		w.mu.Lock()
-		if err != nil || w.cut {
-			w.mu.Unlock()
-			c.Close()
-			if far != nil {
-				far.Close()
-			}
-			continue
-		}
-		w.conns[c], w.conns[far] = true, true
-		w.mu.Unlock()
-		for _, pair := range [][2]net.Conn{{c, far}, {far, c}} {
-			w.wg.Go(func() {
-				_, _ = io.Copy(pair[0], pair[1])
-				pair[0].Close()
-				pair[1].Close()
-			})
-		}
-	}
-}
-
-// set cuts the wire, in the midst of whatever goes over it, or mends it.
-func (w *wire) set(cut bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = cut
-	for c := range w.conns {
-		c.Close()
-	}
-	clear(w.conns)
-}
 
 // Two replicas on a real Redis that is killed and cut off while leaves are handed
 // over, restarted and sent: nothing is lost, nothing is sent twice.
@@ -96,16 +32,16 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	}
 	s := newSite()
 	late := func() int { return s.over(leave.Late) }
-	var wires []*wire
+	var lines []*line
 	var replicas []*leaves
 	for range 2 {
-		w := newWire(t, u.Path)
+		w := newLine(t, u.Path)
 		store, err := jobs.OpenRedis(t.Context(), "redis://"+w.l.Addr().String(), &jobs.RedisOptions{Timeout: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { store.Close() })
-		wires, replicas = append(wires, w), append(replicas, s.look(store, leave.Rules{}))
+		lines, replicas = append(lines, w), append(replicas, s.look(store, leave.Rules{}))
 	}
 	const n = 60
 	who := func(i int) string { return fmt.Sprint("user", i) }
@@ -131,16 +67,16 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 		coming.Go(func() { handOver(i) })
 		switch i % 20 {
 		case 7:
-			wires[i/20%2].set(true)
+			lines[i/20%2].set(lineReset)
 		case 12:
 			r.Kill()
-			wires[i/20%2].set(false)
+			lines[i/20%2].set(lineWhole)
 			if err := r.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		case 17:
-			wires[0].set(true)
-			wires[0].set(false)
+			lines[0].set(lineReset)
+			lines[0].set(lineWhole)
 		}
 	}
 	coming.Wait()
@@ -161,12 +97,12 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	for i := range 16 {
 		switch i % 4 {
 		case 0:
-			wires[0].set(true)
+			lines[0].set(lineReset)
 		case 1:
-			wires[0].set(false)
-			wires[1].set(true)
+			lines[0].set(lineWhole)
+			lines[1].set(lineReset)
 		case 2:
-			wires[1].set(false)
+			lines[1].set(lineWhole)
 			r.Kill()
 		case 3:
 			if err := r.Restart(t.Context()); err != nil {
@@ -181,14 +117,14 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 		coming.Go(func() { replicas[i%2].happened(t.Context(), "room", who(i), leave.Left{SID: "A"}) })
 		switch i % 20 {
 		case 5:
-			wires[(i/20+1)%2].set(true)
+			lines[(i/20+1)%2].set(lineReset)
 		case 10:
 			r.Kill()
 			if err := r.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		case 15:
-			wires[(i/20+1)%2].set(false)
+			lines[(i/20+1)%2].set(lineWhole)
 		}
 	}
 	coming.Wait()
