@@ -51,7 +51,7 @@ func (m *media) look(base string) clean.Source {
 
 // adminPages puts what tells who is on the SFU, and how the site is, beside the
 // pages of the admin listener.
-func (s *Server) adminPages(from clean.Source, in *state) http.Handler {
+func (s *Server) adminPages(from clean.Source, in *health) http.Handler {
 	mux := http.NewServeMux()
 	if from != nil {
 		mux.Handle("/sfu", clean.Handler(from))

@@ -9,7 +9,7 @@ import (
 // routes is the public listener. auth answers the authorization API, sfu the
 // signalling of the embedded SFU (nil without one), gap what the homeserver lacks
 // (nil without it), in tells whether the site is ready, base is the public URL.
-func (s *Server) routes(auth, sfu http.Handler, gap *gap, in *state, polls func(http.Handler) http.Handler, base string) http.Handler {
+func (s *Server) routes(auth, sfu http.Handler, gap *gap, in *health, polls func(http.Handler) http.Handler, base string) http.Handler {
 	mux := http.NewServeMux()
 	mountAuth(mux, auth, !s.cfg.AppService.off())
 	mux.HandleFunc("/readyz", in.serveReady)

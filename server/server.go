@@ -176,7 +176,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	defer media.close()
-	in := newState(s.log)
+	in := newHealth(s.log)
 	service, err := s.startAuth(ctx, media, in.registry, publicL.Addr())
 	if err != nil {
 		return err

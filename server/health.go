@@ -21,9 +21,9 @@ const (
 	readyAge     = time.Second
 )
 
-// state is what an operator sees of a running site besides its pages: metrics, and
+// health is what an operator sees of a running site besides its pages: metrics, and
 // whether it is alive and ready.
-type state struct {
+type health struct {
 	registry *prometheus.Registry
 	log      *slog.Logger
 	checks   []func(context.Context) error
@@ -34,8 +34,8 @@ type state struct {
 	known error
 }
 
-func newState(log *slog.Logger) *state {
-	in := &state{registry: prometheus.NewRegistry(), log: log}
+func newHealth(log *slog.Logger) *health {
+	in := &health{registry: prometheus.NewRegistry(), log: log}
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		version = info.Main.Version
@@ -50,7 +50,7 @@ func newState(log *slog.Logger) *state {
 
 // ready says what keeps the site from doing its work, nil if nothing does. The
 // answer may be readyAge old.
-func (in *state) ready(ctx context.Context) error {
+func (in *health) ready(ctx context.Context) error {
 	if in.leaving.Load() {
 		return errors.New("the site is going down")
 	}
@@ -75,7 +75,7 @@ func (in *state) ready(ctx context.Context) error {
 }
 
 // serveReady answers 200 or 503. Why not is for the log: the answer is public.
-func (in *state) serveReady(w http.ResponseWriter, r *http.Request) {
+func (in *health) serveReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -90,7 +90,7 @@ func (in *state) serveReady(w http.ResponseWriter, r *http.Request) {
 
 // whileUp answers until the end begins. That the embedded SFU goes down does not
 // mean that its participants leave.
-func (in *state) whileUp(h http.Handler) http.Handler {
+func (in *health) whileUp(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if in.leaving.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -101,7 +101,7 @@ func (in *state) whileUp(h http.Handler) http.Handler {
 }
 
 // mount puts the metrics beside the pages of the admin listener.
-func (in *state) mount(mux *http.ServeMux) {
+func (in *health) mount(mux *http.ServeMux) {
 	// LiveKit keeps its metrics in the process-wide registry, where the Go runtime
 	// has its own.
 	mux.Handle("/metrics", promhttp.HandlerFor(

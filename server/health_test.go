@@ -19,7 +19,7 @@ import (
 func TestReady(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := newState(slog.New(slog.DiscardHandler))
+		st := newHealth(slog.New(slog.DiscardHandler))
 		asked := 0
 		var broken error
 		st.checks = append(st.checks, func(ctx context.Context) error {
