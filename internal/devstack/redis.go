@@ -26,8 +26,9 @@ var ErrNoRedis = errors.New("no redis-server was found; install one (apt-get ins
 
 // RedisOptions say what to start. The zero value and nil mean the defaults.
 type RedisOptions struct {
-	// AppendOnly writes every change to disk before it is acknowledged, so that
-	// Kill loses nothing. Without it the data is written by Stop alone.
+	// AppendOnly writes every change to a file before it is acknowledged, so that
+	// Kill loses nothing. Kill ends the process and not the machine: nothing waits
+	// for the disk. Without it the data is written by Stop alone.
 	AppendOnly bool
 	// Port is a TCP port on loopback; 0 opens none: URL is a socket in the
 	// file system, which nobody else can take between Kill and Restart.
@@ -115,7 +116,7 @@ func (r *Redis) config() []byte {
 		"save 3600 1", "maxmemory-policy noeviction",
 	}
 	if r.opts.AppendOnly {
-		lines = append(lines, "appendonly yes", "appendfsync always")
+		lines = append(lines, "appendonly yes", "appendfsync no")
 	}
 	if r.opts.Password != "" {
 		lines = append(lines, "requirepass "+strconv.Quote(r.opts.Password))

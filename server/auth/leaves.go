@@ -293,7 +293,12 @@ func (l *leaves) read(r jobs.Record) (*leave.Job, bool) {
 // write stores a job over a version, or takes it out if it has ended.
 func (l *leaves) write(ctx context.Context, job *leave.Job, version int64) error {
 	if job.State == leave.Ended {
-		return l.store.Delete(ctx, leaveKey(job.Room, job.Identity), version)
+		key := leaveKey(job.Room, job.Identity)
+		// Another replica may have come to the same end; then it is counted twice,
+		// and not never.
+		return l.settle(ctx, key, l.store.Delete(ctx, key, version), func(_ jobs.Record, err error) bool {
+			return errors.Is(err, jobs.ErrNotFound)
+		})
 	}
 	return l.put(ctx, job, version)
 }
@@ -312,10 +317,17 @@ func (l *leaves) put(ctx context.Context, job *leave.Job, version int64) error {
 	}
 	key := leaveKey(job.Room, job.Identity)
 	_, err = l.store.Put(ctx, jobs.Record{Key: key, Version: version, At: job.At, Data: data})
+	return l.settle(ctx, key, err, func(r jobs.Record, err error) bool {
+		return err == nil && bytes.Equal(r.Data, data)
+	})
+}
+
+// settle finds out whether a write whose answer is lost was done: then it is for us
+// to go on. done tells it from what the store has now.
+func (l *leaves) settle(ctx context.Context, key string, err error, done func(jobs.Record, error) bool) error {
 	for wait := firstWait; errors.Is(err, jobs.ErrStore); wait = min(2*wait, maxWait) {
-		// It may have been done, and the answer lost: then it is for us to go on.
 		r, e := l.store.Get(ctx, key)
-		if e == nil && bytes.Equal(r.Data, data) {
+		if done(r, e) {
 			return nil
 		}
 		if !errors.Is(e, jobs.ErrStore) || !pause(ctx, wait) {

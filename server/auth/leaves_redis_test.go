@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"sync"
 	"testing"
@@ -31,7 +33,7 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite()
-	late := func() int { return s.over(leave.Late) }
+	tooLate := &lateLog{Handler: slog.DiscardHandler, who: map[string]bool{}}
 	var lines []*line
 	var replicas []*leaves
 	for range 2 {
@@ -41,14 +43,15 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { store.Close() })
-		lines, replicas = append(lines, w), append(replicas, s.look(store, leave.Rules{}))
+		l := startLeaves(&leaves{store: store, sfu: s, act: s.act, log: slog.New(tooLate), seen: s.end})
+		lines, replicas = append(lines, w), append(replicas, l)
 	}
 	const n = 60
 	who := func(i int) string { return fmt.Sprint("user", i) }
 	handOver := func(i int) {
 		s.sit(who(i), "A")
 		for { // a client that is told to try again does so
-			if err := replicas[i%2].delegate(t.Context(), leaveOf(who(i), fmt.Sprint("d", i), 5*time.Second)); err == nil {
+			if err := replicas[i%2].delegate(t.Context(), leaveOf(who(i), fmt.Sprint("d", i), 10*time.Second)); err == nil {
 				return
 			} else if !errors.Is(err, jobs.ErrStore) {
 				t.Error(err)
@@ -81,20 +84,19 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	}
 	coming.Wait()
 	rtctest.Eventually(t, 60*time.Second, "every leave is restarted", func() (bool, string) {
-		got := replicas[0].store.All
 		connected := 0
-		err := got(t.Context(), func(rec jobs.Record) bool {
+		err := replicas[0].store.All(t.Context(), func(rec jobs.Record) bool {
 			if job, ok := replicas[0].read(rec); ok && job.State == leave.Connected {
 				connected++
 			}
 			return true
 		})
-		return connected+late() >= n, fmt.Sprint(connected, err)
+		return connected+tooLate.count() >= n, fmt.Sprint(connected, tooLate.count(), err)
 	})
 	// Restarts are due all the time. If the store is away for longer than a fifth of
 	// the delay, as on a machine that is very busy, a leave can be late; then the
 	// homeserver sends it.
-	for i := range 16 {
+	for i := range 40 {
 		switch i % 4 {
 		case 0:
 			lines[0].set(lineReset)
@@ -129,12 +131,14 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	}
 	coming.Wait()
 	rtctest.Eventually(t, 90*time.Second, "every leave is sent and forgotten", func() (bool, string) {
-		sent, left := 0, 0
+		left, lost := 0, 0
 		for i := range n {
-			sent += min(s.sent(fmt.Sprint("d", i)), 1)
+			if s.sent(fmt.Sprint("d", i)) == 0 && !tooLate.has(who(i)) {
+				lost++
+			}
 		}
 		err := replicas[1].store.All(t.Context(), func(jobs.Record) bool { left++; return true })
-		return err == nil && sent+late() == n && left == 0, fmt.Sprintf("%d sent, %d late, %d left, %v", sent, late(), left, err)
+		return err == nil && lost == 0 && left == 0, fmt.Sprintf("%d neither sent nor late, %d late, %d left, %v", lost, tooLate.count(), left, err)
 	})
 	for _, l := range replicas {
 		l.close()
@@ -144,7 +148,47 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			t.Errorf("d%d sent %d times", i, times)
 		}
 	}
-	if late() > 0 {
-		t.Logf("%d leaves were late", late())
+	if late := tooLate.count(); late > 0 {
+		t.Logf("%d leaves were late", late)
 	}
+}
+
+// lateLog is a log that notes whose leaves were late.
+type lateLog struct {
+	slog.Handler
+	mu  sync.Mutex
+	who map[string]bool
+}
+
+func (h *lateLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *lateLog) Handle(_ context.Context, r slog.Record) error {
+	var identity, why string
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "identity":
+			identity = a.Value.String()
+		case "why":
+			why = a.Value.String()
+		}
+		return true
+	})
+	if why == string(leave.Late) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.who[identity] = true
+	}
+	return nil
+}
+
+func (h *lateLog) has(identity string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.who[identity]
+}
+
+func (h *lateLog) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.who)
 }

@@ -139,6 +139,9 @@ func TestLeaveStoreAnswersLost(t *testing.T) {
 			if n := left(t, l); n != 0 {
 				t.Errorf("every %d: %d left", every, n)
 			}
+			if n := s.over(leave.Sent); n != 20 {
+				t.Errorf("every %d: %d counted", every, n)
+			}
 			for i := range 20 {
 				if s.sent(fmt.Sprint("d", i)) == 0 {
 					t.Errorf("every %d: d%d was never sent", every, i)
