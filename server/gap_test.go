@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	hsclient "github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -31,24 +31,6 @@ func gapSite(t *testing.T, g GapFill) *Config {
 	return &Config{
 		FullAccess: Names{"*"}, SFU: SFU{URL: "ws://127.0.0.1:1", Key: "k", Secret: longSecret}, GapFill: g,
 	}
-}
-
-// dendrite is a homeserver without delayed events, or skip.
-func dendrite(t *testing.T) *devstack.Homeserver {
-	t.Helper()
-	hs, err := devstack.StartDendrite(t.Context(), &devstack.DendriteOptions{Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(t.Output())}})
-	if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Dendrite: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return hs
 }
 
 // gapRoom is a room that alice, who uses the site, and bob, who uses the
@@ -127,7 +109,7 @@ func (r *gapRoom) leaves(device string) {
 // there when they were due.
 func TestGapFillInFront(t *testing.T) {
 	t.Parallel()
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	cfg := gapSite(t, GapFill{Mode: GapFillAuto, Upstream: hs.URL(), Proxy: true})
 	site := serve(t, cfg, nil)
 	stopped := false
@@ -259,7 +241,7 @@ func picking(t *testing.T, homeserver, site string) string {
 // and nothing but them is at the site.
 func TestGapFillBesideHomeserver(t *testing.T) {
 	t.Parallel()
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	site := serve(t, gapSite(t, GapFill{Mode: GapFillOn, Upstream: hs.URL()}), nil)
 	defer func() {
 		if err := site.end(); err != nil {
@@ -295,20 +277,13 @@ func TestGapFillBesideHomeserver(t *testing.T) {
 func TestGapFillShared(t *testing.T) {
 	t.Parallel()
 	const password = "correct horse"
-	redis, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{AppendOnly: true, Password: password})
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs a redis-server: apt-get install redis-server")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { redis.Close() })
+	redis := devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: true, Password: password})
 	u, err := url.Parse(redis.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.User = nil
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	g := GapFill{
 		Mode: GapFillAuto, Upstream: hs.URL(), Proxy: true, KeyFile: filepath.Join(t.TempDir(), "key"),
 		Redis: Secret(u.String()), RedisPasswordFile: write(t, "password", password+"\n"),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 )
 
 func TestAddresses(t *testing.T) {
@@ -27,14 +28,7 @@ func TestAddresses(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	t.Parallel()
-	r, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{Password: "sesame"})
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
+	r := devstacktest.Redis(t, &devstack.RedisOptions{Password: "sesame"})
 	for _, c := range []struct{ address, password, want string }{
 		{r.URL(), "", ""},
 		{r.URL(), "wrong", "the password is wrong"},

@@ -60,13 +60,13 @@ var importers = map[string][]string{
 	"internal/suspect":    {"internal/report", "internal/follow", "server", "server/clean", "server/web", "cmd/...", "e2e/..."},
 	"server/clean":        {"server", "cmd/...", "e2e/..."},
 	"internal/completion": {"cmd/..."},
-	"internal/devstack":   {"internal/pagetest", "internal/stage", "cmd/...", "e2e/..."},
+	"internal/devstack":   {"internal/devstack/devstacktest", "internal/pagetest", "internal/stage", "cmd/...", "e2e/..."},
 	"internal/samples":    {"rtctest", "internal/stage", "cmd/...", "e2e/...", "examples/..."},
 	"internal/stage":      {"cmd/...", "e2e/..."},
 }
 
 // testsMayAlso lists what the tests of any package may import beyond that.
-var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack", "internal/samples", "internal/report"}
+var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack", "internal/devstack/devstacktest", "internal/samples", "internal/report"}
 
 // someTestsMayAlso lists what the tests of one package may import besides: the
 // real part instead of a mock.

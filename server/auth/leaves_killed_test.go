@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +19,7 @@ import (
 
 	"github.com/livekit/protocol/livekit"
 
-	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 )
@@ -213,14 +212,7 @@ func TestLeaveProcessKilled(t *testing.T) {
 	})
 	t.Run("Redis", func(t *testing.T) {
 		t.Parallel()
-		r, err := devstack.StartRedis(t.Context(), nil)
-		if errors.Is(err, devstack.ErrNoRedis) {
-			t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { r.Close() })
+		r := devstacktest.Redis(t, nil)
 		killed(t, 2, r.URL(), func() (jobs.Store, error) { return jobs.OpenRedis(t.Context(), r.URL(), nil) })
 	})
 }

@@ -1,14 +1,13 @@
 package auth
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
@@ -19,33 +18,25 @@ import (
 // sent twice.
 func TestLeaveRedisPartitioned(t *testing.T) {
 	t.Parallel()
-	r, err := devstack.StartRedis(t.Context(), nil)
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	u, err := url.Parse(r.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, state := range map[string]lineState{"a black hole": lineHole, "answers are lost": lineDeaf, "resets": lineReset} {
+	r := devstacktest.Redis(t, nil)
+	for name, fault := range map[string]devstacktest.Fault{
+		"nothing comes through": devstacktest.Held, "a black hole": devstacktest.Hole,
+		"answers are lost": devstacktest.Deaf, "resets": devstacktest.Reset,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			partitioned(t, u.Path, state)
+			partitioned(t, r, fault)
 		})
 	}
 }
 
-func partitioned(t *testing.T, socket string, fault lineState) {
+func partitioned(t *testing.T, r *devstack.Redis, fault devstacktest.Fault) {
 	s := newSite()
-	var lines []*line
+	var lines []*devstacktest.Line
 	var replicas []*leaves
 	for range 2 {
-		w := newLine(t, socket)
-		store, err := jobs.OpenRedis(t.Context(), "redis://"+w.l.Addr().String(), &jobs.RedisOptions{
+		w := devstacktest.NewLine(t, r)
+		store, err := jobs.OpenRedis(t.Context(), w.URL(), &jobs.RedisOptions{
 			Timeout: 300 * time.Millisecond, Prefix: fmt.Sprintf("{%s}:", t.Name()),
 		})
 		if err != nil {
@@ -65,18 +56,18 @@ func partitioned(t *testing.T, socket string, fault lineState) {
 		for i := range n {
 			switch i {
 			case 3:
-				lines[0].set(fault)
+				lines[0].Set(fault)
 			case 10:
-				lines[1].set(fault)
+				lines[1].Set(fault)
 			case 13:
-				lines[0].set(lineWhole)
+				lines[0].Set(devstacktest.Whole)
 			}
 			under.Go(func() { do(i) })
 			pause(t.Context(), 50*time.Millisecond)
 		}
 		pause(t.Context(), 700*time.Millisecond)
-		lines[0].set(lineWhole)
-		lines[1].set(lineWhole)
+		lines[0].Set(devstacktest.Whole)
+		lines[1].Set(devstacktest.Whole)
 		under.Wait()
 	}
 	count := func() (connected, all int, err error) {

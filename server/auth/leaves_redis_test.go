@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/leave"
@@ -20,25 +20,14 @@ import (
 // over, restarted and sent: nothing is lost, nothing is sent twice.
 func TestLeaveRedisKilledAndCut(t *testing.T) {
 	t.Parallel()
-	r, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{AppendOnly: true})
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	u, err := url.Parse(r.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: true})
 	s := newSite()
 	tooLate := &lateLog{Handler: slog.DiscardHandler, who: map[string]bool{}}
-	var lines []*line
+	var lines []*devstacktest.Line
 	var replicas []*leaves
 	for range 2 {
-		w := newLine(t, u.Path)
-		store, err := jobs.OpenRedis(t.Context(), "redis://"+w.l.Addr().String(), &jobs.RedisOptions{Timeout: 2 * time.Second})
+		w := devstacktest.NewLine(t, r)
+		store, err := jobs.OpenRedis(t.Context(), w.URL(), &jobs.RedisOptions{Timeout: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,16 +59,16 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 		coming.Go(func() { handOver(i) })
 		switch i % 20 {
 		case 7:
-			lines[i/20%2].set(lineReset)
+			lines[i/20%2].Set(devstacktest.Reset)
 		case 12:
 			r.Kill()
-			lines[i/20%2].set(lineWhole)
+			lines[i/20%2].Set(devstacktest.Whole)
 			if err := r.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		case 17:
-			lines[0].set(lineReset)
-			lines[0].set(lineWhole)
+			lines[0].Set(devstacktest.Reset)
+			lines[0].Set(devstacktest.Whole)
 		}
 	}
 	coming.Wait()
@@ -99,12 +88,12 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	for i := range 40 {
 		switch i % 4 {
 		case 0:
-			lines[0].set(lineReset)
+			lines[0].Set(devstacktest.Reset)
 		case 1:
-			lines[0].set(lineWhole)
-			lines[1].set(lineReset)
+			lines[0].Set(devstacktest.Whole)
+			lines[1].Set(devstacktest.Reset)
 		case 2:
-			lines[1].set(lineWhole)
+			lines[1].Set(devstacktest.Whole)
 			r.Kill()
 		case 3:
 			if err := r.Restart(t.Context()); err != nil {
@@ -119,14 +108,14 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 		coming.Go(func() { replicas[i%2].happened(t.Context(), "room", who(i), leave.Left{SID: "A"}) })
 		switch i % 20 {
 		case 5:
-			lines[(i/20+1)%2].set(lineReset)
+			lines[(i/20+1)%2].Set(devstacktest.Reset)
 		case 10:
 			r.Kill()
 			if err := r.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		case 15:
-			lines[(i/20+1)%2].set(lineWhole)
+			lines[(i/20+1)%2].Set(devstacktest.Whole)
 		}
 	}
 	coming.Wait()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
@@ -35,7 +36,7 @@ var manyEvents = gapfill.Limits{PerUser: 1 << 20, Total: 1 << 20}
 func TestRedisKilledInMidWork(t *testing.T) {
 	t.Parallel()
 	const events, kills = 100, 4
-	r := startRedis(t, nil)
+	r := startRedis(t)
 	var put, claimed, finished sync.Map // by id; claimed holds turns
 	var puts, finishes atomic.Int32
 	ctx, stop := context.WithCancel(t.Context())
@@ -140,81 +141,33 @@ func TestRedisKilledInMidWork(t *testing.T) {
 	}
 }
 
-// cable is a connection to Redis that can be cut: what was said is held, as
-// where packets are dropped, not refused.
-type cable struct {
-	net.Listener
-	cut atomic.Bool
-}
-
-func newCable(t *testing.T, r *devstack.Redis) (c *cable, address string) {
-	t.Helper()
-	u, err := url.Parse(r.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c = &cable{Listener: l}
-	var copying sync.WaitGroup
-	ctx, stop := context.WithCancel(context.Background())
-	carry := func(to, from net.Conn) {
-		defer to.Close()
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := from.Read(buf)
-			for c.cut.Load() && ctx.Err() == nil {
-				select {
-				case <-ctx.Done():
-				case <-time.After(10 * time.Millisecond):
-				}
-			}
-			if err != nil || ctx.Err() != nil {
-				return
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-	}
-	copying.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("unix", u.Path)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			context.AfterFunc(ctx, func() { in.Close(); out.Close() })
-			copying.Go(func() { carry(out, in) })
-			copying.Go(func() { carry(in, out) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); stop(); copying.Wait() })
-	return c, "redis://" + l.Addr().String()
-}
-
-// Behind a cut cable a store says so in time; what was under way is whole
+// Over a line that fails a store says so in time; what was under way is whole
 // afterwards.
 func TestRedisPartition(t *testing.T) {
 	t.Parallel()
-	r := startRedis(t, nil)
-	c, address := newCable(t, r)
-	s := openRedis(t, address, &gapfill.RedisOptions{Timeout: time.Second})
+	r := startRedis(t)
+	for name, fault := range map[string]devstacktest.Fault{
+		"nothing comes through": devstacktest.Held, "a black hole": devstacktest.Hole, "answers are lost": devstacktest.Deaf,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			partitioned(t, r, fault)
+		})
+	}
+}
+
+func partitioned(t *testing.T, r *devstack.Redis, fault devstacktest.Fault) {
+	line := devstacktest.NewLine(t, r)
+	s := openRedis(t, line.URL(), &gapfill.RedisOptions{Timeout: time.Second, Prefix: t.Name() + ":"})
 	defer s.Close()
 	if _, err := s.Put(t.Context(), delayedEvent("before"), manyEvents); err != nil {
 		t.Fatal(err)
 	}
-	c.cut.Store(true)
+	line.Set(fault)
 	began := time.Now()
 	_, err := s.Put(t.Context(), delayedEvent("during"), manyEvents)
 	if !errors.Is(err, gapfill.ErrStore) || !strings.Contains(err.Error(), "does not answer") {
-		t.Errorf("behind a cut cable: %v", err)
+		t.Errorf("while it fails: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -224,7 +177,7 @@ func TestRedisPartition(t *testing.T) {
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v to say so", took)
 	}
-	c.cut.Store(false)
+	line.Set(devstacktest.Whole)
 	rtctest.Eventually(t, 30*time.Second, "it answers again", func() (bool, string) {
 		_, err := s.Get(t.Context(), "before")
 		return err == nil, fmt.Sprint(err)
@@ -242,7 +195,7 @@ func TestRedisPartition(t *testing.T) {
 func TestRedisRefuses(t *testing.T) {
 	t.Parallel()
 	const password = "correct horse"
-	r := startRedis(t, &devstack.RedisOptions{Password: password})
+	r := devstacktest.Redis(t, &devstack.RedisOptions{Password: password})
 	u, err := url.Parse(r.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +259,7 @@ func TestRedisRefuses(t *testing.T) {
 // What Redis loses behind our back (a key that was dropped) hinders nobody.
 func TestRedisLostKey(t *testing.T) {
 	t.Parallel()
-	r := startRedis(t, nil)
+	r := startRedis(t)
 	s := openRedis(t, r.URL(), &gapfill.RedisOptions{Prefix: "p:"})
 	defer s.Close()
 	for _, id := range []string{"a", "b", "c"} {

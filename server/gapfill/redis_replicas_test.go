@@ -130,7 +130,7 @@ func puts(hs *fakeHS) map[string]int {
 // another, and sent once by one of them.
 func TestRedisReplicas(t *testing.T) {
 	t.Parallel()
-	r, hs := startRedis(t, nil), newFakeHS()
+	r, hs := startRedis(t), newFakeHS()
 	both := []*replica{newReplica(t, hs, r.URL()), newReplica(t, hs, r.URL()), newReplica(t, hs, r.URL())}
 	const events = 60
 	want := map[string]int{}
@@ -174,7 +174,7 @@ func TestRedisReplicaDiesInMidSend(t *testing.T) {
 	for name, late := range map[string]bool{"before the homeserver has it": false, "after the homeserver has it": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, hs := startRedis(t, nil), newFakeHS()
+			r, hs := startRedis(t), newFakeHS()
 			dies := newReplica(t, hs, r.URL())
 			dies.join() // what alice leaves
 			dies.wire.stuck, dies.wire.late = true, late
@@ -208,7 +208,7 @@ func TestRedisAway(t *testing.T) {
 	for name, away := range map[string]func(*devstack.Redis){"killed": (*devstack.Redis).Kill, "stopped": (*devstack.Redis).Stop} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, hs := startRedis(t, nil), newFakeHS()
+			r, hs := startRedis(t), newFakeHS()
 			s := newReplica(t, hs, r.URL())
 			soon, later := s.schedule("1000"), s.scheduleAt(1, time.Hour)
 			away(r)

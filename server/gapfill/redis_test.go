@@ -1,36 +1,18 @@
 package gapfill_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill/storetest"
 )
 
 // startRedis starts a Redis that loses nothing, and ends with the test.
-func startRedis(t *testing.T, opts *devstack.RedisOptions) *devstack.Redis {
+func startRedis(t *testing.T) *devstack.Redis {
 	t.Helper()
-	if opts == nil {
-		opts = &devstack.RedisOptions{AppendOnly: true}
-	}
-	r, err := devstack.StartRedis(t.Context(), opts)
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs a redis-server: apt-get install redis-server")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("Redis' log:\n%s", r.Logs())
-		}
-	})
-	return r
+	return devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: true})
 }
 
 func openRedis(t *testing.T, url string, opts *gapfill.RedisOptions) gapfill.Store {
@@ -44,7 +26,7 @@ func openRedis(t *testing.T, url string, opts *gapfill.RedisOptions) gapfill.Sto
 
 func TestRedisStore(t *testing.T) {
 	t.Parallel()
-	r := startRedis(t, nil)
+	r := startRedis(t)
 	storetest.Run(t, storetest.Options{Shared: true, New: func(t *testing.T) storetest.Open {
 		prefix := t.Name() + ":"
 		return func(t *testing.T) gapfill.Store {
@@ -56,7 +38,7 @@ func TestRedisStore(t *testing.T) {
 // An empty token takes the place of one: what was kept is dropped.
 func TestRedisDropsToken(t *testing.T) {
 	t.Parallel()
-	r := startRedis(t, nil)
+	r := startRedis(t)
 	s := openRedis(t, r.URL(), nil)
 	defer s.Close()
 	if _, err := s.Put(t.Context(), delayedEvent("a"), manyEvents); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs/jobstest"
 )
@@ -73,20 +74,7 @@ func TestSQLiteFile(t *testing.T) {
 
 func startRedis(t *testing.T) *devstack.Redis {
 	t.Helper()
-	return startRedisWith(t, &devstack.RedisOptions{AppendOnly: true, Password: "sesame"})
-}
-
-func startRedisWith(t *testing.T, opts *devstack.RedisOptions) *devstack.Redis {
-	t.Helper()
-	r, err := devstack.StartRedis(t.Context(), opts)
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	return r
+	return devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: true, Password: "sesame"})
 }
 
 func TestRedis(t *testing.T) {
@@ -129,7 +117,7 @@ func TestRedisErrors(t *testing.T) {
 func TestRedisThatForgets(t *testing.T) {
 	t.Parallel()
 	for _, safe := range []bool{true, false} {
-		r := startRedisWith(t, &devstack.RedisOptions{AppendOnly: safe})
+		r := devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: safe})
 		var log strings.Builder
 		s, err := jobs.OpenRedis(t.Context(), r.URL(), &jobs.RedisOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
