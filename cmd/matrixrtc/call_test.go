@@ -218,7 +218,7 @@ func TestCall(t *testing.T) {
 	if err := os.WriteFile(config, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := p.must("serve", "--config", config, "--check"); out != "The configuration is right.\n" {
+	if out := p.must("serve", "--config", config, "--check"); out != "The configuration is right: "+config+".\n" {
 		t.Errorf("--check prints %q", out)
 	}
 	site := p.start(as(alice, "serve", "--config", config, "--watch", string(room))...)

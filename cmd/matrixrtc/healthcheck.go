@@ -17,8 +17,8 @@ const healthPath = "/healthz"
 // HealthcheckCmd asks a running site whether it is well.
 type HealthcheckCmd struct {
 	URL     string        `arg:"" optional:"" placeholder:"URL" help:"The site, like http://127.0.0.1:8080; without it the public listener of the configuration."`
-	Config  string        `short:"c" placeholder:"FILE" type:"path" from:"MATRIXRTC_CONFIG" help:"The configuration of the site."`
 	Timeout time.Duration `default:"3s" placeholder:"DURATION" help:"How long it may take to answer."`
+	siteConfig
 }
 
 // Help is shown by --help.
@@ -36,7 +36,7 @@ Examples:
 func (c *HealthcheckCmd) Run(ctx context.Context, a *app) error {
 	base := strings.TrimRight(c.URL, "/")
 	if base == "" {
-		cfg, _, err := server.Load(c.Config, a.siteEnvironment(), nil)
+		cfg, _, err := c.load(a, nil)
 		if err != nil {
 			return err
 		}

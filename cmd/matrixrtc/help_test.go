@@ -114,7 +114,7 @@ func TestDocsConfiguration(t *testing.T) {
 	}
 	p.env = append(p.env, "MATRIXRTC_ACCOUNT=x", "MATRIXRTC_FRUIT=apple")
 	code, out, errs := p.run("serve", "--config", path, "--check")
-	if code != exitOK || out != "The configuration is right.\n" {
+	if code != exitOK || out != "The configuration is right: "+path+".\n" {
 		t.Errorf("--check ends with %d: %s%s", code, out, errs)
 	}
 	if !strings.Contains(errs, "MATRIXRTC_FRUIT has no effect") || strings.Contains(errs, "MATRIXRTC_ACCOUNT") {

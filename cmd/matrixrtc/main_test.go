@@ -28,7 +28,7 @@ type program struct {
 func newProgram(t *testing.T) *program {
 	t.Helper()
 	home := t.TempDir()
-	return &program{t: t, home: home, env: environ{"MATRIXRTC_CONFIG_DIR=" + home}}
+	return &program{t: t, home: home, env: environ{"MATRIXRTC_CONFIG_DIR=" + home, "MATRIXRTC_CONFIG="}}
 }
 
 // run runs a command to its end.

@@ -21,7 +21,7 @@ type GenerateRegistrationCmd struct {
 	EventsURL    string `name:"events-url" placeholder:"URL" help:"Where the homeserver reaches the site, to tell at once who has left a room."`
 	Registration string `short:"r" placeholder:"FILE" type:"path" help:"The file to make, which only its owner can read; without it, stdout."`
 	Overwrite    bool   `help:"Make the file also if it is there, with new tokens."`
-	Config       string `short:"c" placeholder:"FILE" type:"path" from:"MATRIXRTC_CONFIG" help:"The configuration of the site."`
+	siteConfig
 }
 
 // Help is shown by --help.
@@ -74,7 +74,7 @@ func (c *GenerateRegistrationCmd) Run(_ context.Context, a *app) error {
 func (c *GenerateRegistrationCmd) configured(a *app) (*auth.Registration, error) {
 	r := &auth.Registration{ID: c.ID, ServerName: c.ServerName, ProxyURL: c.ProxyURL, EventsURL: c.EventsURL}
 	var has server.AppService
-	cfg, _, err := server.Load(c.Config, a.siteEnvironment(), func(cfg *server.Config) {
+	cfg, _, err := c.load(a, func(cfg *server.Config) {
 		// What is to be made now may be missing.
 		has, cfg.AppService, cfg.Policy.CheckMembership = cfg.AppService, server.AppService{}, false
 		if cfg.Homeserver.ServerName == "" && len(cfg.FullAccess) == 0 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -177,8 +178,13 @@ func isTerminal(w io.Writer, env environ) bool {
 // environ is an environment, as os.Environ gives it.
 type environ []string
 
-// get is the value of a variable, "" if it is not set: the two mean the same
-// everywhere in this program.
+// has says whether a variable is set, be it to nothing.
+func (e environ) has(name string) bool {
+	return slices.ContainsFunc(e, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+}
+
+// get is the value of a variable, "" if it is not set: the two mean the same to
+// all but usualFile.
 func (e environ) get(name string) string {
 	for _, kv := range e {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {

@@ -16,7 +16,7 @@ import (
 
 // ServeCmd runs the site.
 type ServeCmd struct {
-	Config       string   `short:"c" placeholder:"FILE" type:"path" from:"MATRIXRTC_CONFIG" help:"The configuration, in YAML."`
+	siteConfig
 	AuthOnly     bool     `name:"auth-only" help:"Run the authorization service alone, in front of a LiveKit that runs elsewhere."`
 	Check        bool     `help:"Say whether the configuration is right, and do not run."`
 	Listen       string   `placeholder:"ADDRESS" help:"Where the public listener listens, like 127.0.0.1:8080."`
@@ -45,7 +45,7 @@ Examples:
 
 // Run runs the site until Ctrl-C.
 func (c *ServeCmd) Run(ctx context.Context, a *app) error {
-	cfg, warnings, err := server.Load(c.Config, a.siteEnvironment(), func(cfg *server.Config) { c.apply(a, cfg) })
+	cfg, warnings, err := c.load(a, func(cfg *server.Config) { c.apply(a, cfg) })
 	for _, w := range warnings {
 		fmt.Fprintln(a.err, "matrixrtc: warning:", w)
 	}
@@ -65,13 +65,17 @@ func (c *ServeCmd) Run(ctx context.Context, a *app) error {
 		return &usageError{err}
 	}
 	if c.Check {
-		return a.configurationIsRight()
+		return c.isRight(a)
 	}
 	return c.serve(ctx, a, cfg, site, board)
 }
 
-func (a *app) configurationIsRight() error {
-	_, err := fmt.Fprintln(a.out, "The configuration is right.")
+func (c *ServeCmd) isRight(a *app) error {
+	from := "the environment and flags, without a file"
+	if c.Config != "" {
+		from = c.Config
+	}
+	_, err := fmt.Fprintf(a.out, "The configuration is right: %s.\n", from)
 	return err
 }
 
@@ -85,7 +89,7 @@ func (c *ServeCmd) authOnly(ctx context.Context, a *app, cfg *server.Config) err
 		return &usageError{err}
 	}
 	if c.Check {
-		return a.configurationIsRight()
+		return c.isRight(a)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
