@@ -1,6 +1,6 @@
 // Package throttle bounds what strangers can cost a service: a rate limit for
-// each of them, a map that does not grow, and the address that a request is
-// counted under. It reads no clock and logs nothing.
+// each of them, a number of connections, a map that does not grow, and the address
+// that a request is counted under. It reads no clock and logs nothing.
 package throttle
 
 import (
@@ -115,9 +115,14 @@ func ClientAddr(r *http.Request, trusted []netip.Prefix) (addr netip.Addr, named
 		}
 		addr, named = next.Unmap().WithZone(""), true
 	}
-	if addr.Is6() {
-		p, _ := addr.Prefix(64) // cannot fail: an IPv6 address has 128 bits
-		return p.Addr(), named
+	return block(addr), named
+}
+
+// block is what an address is counted under: itself, or the /64 of an IPv6 one.
+func block(addr netip.Addr) netip.Addr {
+	if !addr.Is6() {
+		return addr
 	}
-	return addr, named
+	p, _ := addr.Prefix(64) // cannot fail: an IPv6 address has 128 bits
+	return p.Addr()
 }
