@@ -3,9 +3,7 @@ package homeserver_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -13,44 +11,8 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
-	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
-
-// startDendrite starts a Dendrite of the test's own.
-func startDendrite(t *testing.T) *devstack.Homeserver {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	hs, err := devstack.StartDendrite(ctx, &devstack.DendriteOptions{
-		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)},
-	})
-	if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Dendrite: run once online with Go on PATH, or set %s to a dendrite binary (%v)", devstack.DendriteEnv, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the homeserver's log:\n%s", hs.Logs())
-		}
-	})
-	return hs
-}
-
-func register(t *testing.T, hs *devstack.Homeserver, name string) *homeserver.Client {
-	t.Helper()
-	c, err := homeserver.Register(t.Context(), hs.URL(), homeserver.Registration{User: name, Password: name + " secret"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
 
 // element is what Sync yielded once.
 type element struct {
@@ -163,18 +125,4 @@ func send(t *testing.T, c *homeserver.Client, room matrixrtc.RoomID, out matrixr
 		t.Fatal(err)
 	}
 	return id
-}
-
-func publicRoom(t *testing.T, c *homeserver.Client, members ...*homeserver.Client) matrixrtc.RoomID {
-	t.Helper()
-	room, err := c.CreateRoom(t.Context(), homeserver.NewRoom{Name: "test", Public: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range members {
-		if got, err := m.Join(t.Context(), string(room)); err != nil || got != room {
-			t.Fatalf("joined %q, %v; want %s", got, err, room)
-		}
-	}
-	return room
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 )
 
 const messagesPath = "v3/rooms/%21one:fake.test/messages"
@@ -25,9 +27,9 @@ const messagesPath = "v3/rooms/%21one:fake.test/messages"
 // joined it last, and finds every event that matters, once, in order.
 func TestHistoryOfDendrite(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
-	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
-	room := publicRoom(t, alice, bob)
+	hs := devstacktest.Dendrite(t, nil)
+	alice, bob := homeservertest.Register(t, hs.URL(), "alice"), homeservertest.Register(t, hs.URL(), "bob")
+	room := homeservertest.Room(t, alice, bob)
 	var want []matrixrtc.EventID
 	for n := range 12 {
 		want = append(want, send(t, alice, room, membership(alice, n)), send(t, bob, room, membership(bob, n)))
@@ -40,7 +42,7 @@ func TestHistoryOfDendrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = append(want, ring, redaction)
-	stranger := register(t, hs, "stranger")
+	stranger := homeservertest.Register(t, hs.URL(), "stranger")
 	if _, _, err := stranger.History(t.Context(), room, "", 0); !errors.Is(err, homeserver.ErrNotJoined) {
 		t.Errorf("before joining: %v", err)
 	}

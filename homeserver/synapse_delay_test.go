@@ -10,6 +10,8 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -25,8 +27,8 @@ func content(t *testing.T, c *homeserver.Client, room matrixrtc.RoomID, out matr
 
 // testSynapseForms uses every form of the API that Synapse has.
 func testSynapseForms(t *testing.T, hs *devstack.Homeserver) {
-	alice, bob := register(t, hs, "forms-alice"), register(t, hs, "forms-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "forms-alice"), homeservertest.Register(t, hs.URL(), "forms-bob")
+	room := homeservertest.Room(t, alice, bob)
 	actionInPath := func(line string) bool {
 		return strings.HasSuffix(line, "/restart") || strings.HasSuffix(line, "/send") || strings.HasSuffix(line, "/cancel")
 	}
@@ -117,8 +119,8 @@ func testSynapseForms(t *testing.T, hs *devstack.Homeserver) {
 }
 
 func testSynapseTooLong(t *testing.T, hs *devstack.Homeserver) {
-	alice := register(t, hs, "long-alice")
-	room := publicRoom(t, alice)
+	alice := homeservertest.Register(t, hs.URL(), "long-alice")
+	room := homeservertest.Room(t, alice)
 	_, err := alice.Delay(t.Context(), room, leave(membership(alice, 1)), 25*time.Hour)
 	var long *homeserver.DelayTooLongError
 	if !errors.As(err, &long) || long.Max != 24*time.Hour || !tooLong(24*time.Hour)(err) {
@@ -131,7 +133,7 @@ func testSynapseTooLong(t *testing.T, hs *devstack.Homeserver) {
 	}
 	// A delay that would do, where the event would not: the newest form tells
 	// that by 403 too.
-	bob := register(t, hs, "long-bob")
+	bob := homeservertest.Register(t, hs.URL(), "long-bob")
 	_, err = bob.Delay(t.Context(), room, leave(membership(bob, 1)), time.Hour)
 	t.Logf("held back for a room that we are not in: %v", err)
 }
@@ -140,8 +142,8 @@ func testSynapseTooLong(t *testing.T, hs *devstack.Homeserver) {
 // when it is restarted, and then ends the membership for somebody else.
 func testSynapseSwitch(t *testing.T, hs *devstack.Homeserver) {
 	ctx := t.Context()
-	alice, bob := register(t, hs, "switch-alice"), register(t, hs, "switch-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "switch-alice"), homeservertest.Register(t, hs.URL(), "switch-bob")
+	room := homeservertest.Room(t, alice, bob)
 	w := startSync(t, bob)
 	out := membership(alice, 1)
 	const after = 2 * time.Second
@@ -185,15 +187,15 @@ func testSynapseSwitch(t *testing.T, hs *devstack.Homeserver) {
 // refused then is lost.
 func testSynapseRefusedWhenDue(t *testing.T, hs *devstack.Homeserver) {
 	ctx := t.Context()
-	alice, bob := register(t, hs, "due-alice"), register(t, hs, "due-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "due-alice"), homeservertest.Register(t, hs.URL(), "due-bob")
+	room := homeservertest.Room(t, alice, bob)
 	out := membership(bob, 1)
 	send(t, bob, room, out)
 	id, err := bob.Delay(ctx, room, leave(out), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	forbid(t, alice, room, out.Type)
+	homeservertest.Forbid(t, alice, room, out.Type)
 	err = bob.SendDelayed(ctx, id)
 	if !errors.Is(err, homeserver.ErrForbidden) || !isFinal(err) || isGone(err) {
 		t.Errorf("send without power: %v", err)
@@ -213,7 +215,7 @@ func testSynapseRefusedWhenDue(t *testing.T, hs *devstack.Homeserver) {
 // TestSynapseLimits has little patience.
 func TestSynapseLimits(t *testing.T) {
 	t.Parallel()
-	hs := startSynapse(t, devstack.SynapseOptions{
+	hs := devstacktest.Synapse(t, &devstack.SynapseOptions{
 		MaxDelay: 10 * time.Second, MaxDelayed: 2,
 		Limits: map[string]devstack.RateLimit{
 			"rc_delayed_event_mgmt": {PerSecond: 0.2, Burst: 2}, "rc_message": {PerSecond: 0.2, Burst: 20},
@@ -228,8 +230,8 @@ func TestSynapseLimits(t *testing.T) {
 	}
 	t.Run("managing", func(t *testing.T) {
 		t.Parallel()
-		alice := register(t, hs, "managing")
-		room := publicRoom(t, alice)
+		alice := homeservertest.Register(t, hs.URL(), "managing")
+		room := homeservertest.Room(t, alice)
 		id, err := alice.Delay(ctx, room, leave(membership(alice, 1)), 10*time.Second)
 		if err != nil {
 			t.Fatal(err)
@@ -248,8 +250,8 @@ func TestSynapseLimits(t *testing.T) {
 	})
 	t.Run("too many", func(t *testing.T) {
 		t.Parallel()
-		alice := register(t, hs, "many")
-		room := publicRoom(t, alice)
+		alice := homeservertest.Register(t, hs.URL(), "many")
+		room := homeservertest.Room(t, alice)
 		var err error
 		for range 3 {
 			if _, err = alice.Delay(ctx, room, leave(membership(alice, 1)), 10*time.Second); err != nil {
@@ -260,8 +262,8 @@ func TestSynapseLimits(t *testing.T) {
 	})
 	t.Run("sending", func(t *testing.T) {
 		t.Parallel()
-		alice := register(t, hs, "sending")
-		room := publicRoom(t, alice)
+		alice := homeservertest.Register(t, hs.URL(), "sending")
+		room := homeservertest.Room(t, alice)
 		var err error
 		for i := range 40 {
 			if _, err = alice.Send(ctx, room, membership(alice, i)); err != nil {
@@ -274,8 +276,8 @@ func TestSynapseLimits(t *testing.T) {
 	})
 	t.Run("too long", func(t *testing.T) {
 		t.Parallel()
-		alice := register(t, hs, "long")
-		if _, err := alice.Delay(ctx, publicRoom(t, alice), leave(membership(alice, 1)), time.Hour); !tooLong(10 * time.Second)(err) {
+		alice := homeservertest.Register(t, hs.URL(), "long")
+		if _, err := alice.Delay(ctx, homeservertest.Room(t, alice), leave(membership(alice, 1)), time.Hour); !tooLong(10 * time.Second)(err) {
 			t.Errorf("an hour: %v", err)
 		}
 	})

@@ -1,7 +1,6 @@
 package homeserver_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -10,60 +9,20 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
-// forbid takes the right to send events of a type from everybody but by.
-func forbid(t *testing.T, by *homeserver.Client, room matrixrtc.RoomID, typ string) {
-	t.Helper()
-	key := ""
-	user, _ := by.Self()
-	content, err := json.Marshal(map[string]any{
-		"users": map[matrixrtc.UserID]int{user: 100}, "events": map[string]int{typ: 100},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	send(t, by, room, matrixrtc.Outgoing{Type: matrixrtc.TypeRoomPowerLevels, StateKey: &key, Content: content})
-}
-
 func testSynapsePermission(t *testing.T, hs *devstack.Homeserver) {
-	ctx := t.Context()
-	alice, bob := register(t, hs, "power-alice"), register(t, hs, "power-bob")
-	for _, version := range []matrixrtc.RoomVersion{"10", "11", "12", "org.matrix.msc3757.11"} {
-		room, err := alice.CreateRoom(ctx, homeserver.NewRoom{Public: true, Levels: map[string]int{}, Version: version})
-		if err != nil {
-			t.Fatalf("room version %s: %v", version, err)
-		}
-		if _, err := bob.Join(ctx, string(room)); err != nil {
-			t.Fatal(err)
-		}
-		send(t, alice, room, membership(alice, 1))
-		_, err = bob.Send(ctx, room, membership(bob, 1))
-		var pe *homeserver.PermissionError
-		if !errors.As(err, &pe) || pe.Need != 50 || pe.Have != 0 || pe.Type != matrixrtc.TypeCallMember || pe.Room != room || !pe.Final() {
-			t.Errorf("room version %s: %v (%#v)", version, err, pe)
-		}
-		levels, err := bob.PowerLevels(ctx, room)
-		if err != nil {
-			t.Fatal(err)
-		}
-		aliceID, _ := alice.Self()
-		want := 100
-		if version == "12" {
-			want = homeserver.CreatorLevel
-		}
-		if have := levels.Of(aliceID); have != want {
-			t.Errorf("room version %s: the creator has level %d", version, have)
-		}
-	}
+	permission(t, hs, "10", "11", "12", "org.matrix.msc3757.11")
 }
 
 // testSynapseOwnership: a state key that begins with a user id is that user's
 // alone. What may follow depends on the room version.
 func testSynapseOwnership(t *testing.T, hs *devstack.Homeserver) {
 	ctx := t.Context()
-	alice, bob := register(t, hs, "own-alice"), register(t, hs, "own-bob")
+	alice, bob := homeservertest.Register(t, hs.URL(), "own-alice"), homeservertest.Register(t, hs.URL(), "own-bob")
 	for version, owned := range map[matrixrtc.RoomVersion]bool{"10": false, "11": false, "12": false, "org.matrix.msc3757.11": true} {
 		room, err := alice.CreateRoom(ctx, homeserver.NewRoom{Public: true, Version: version})
 		if err != nil {
@@ -88,7 +47,7 @@ func testSynapseOwnership(t *testing.T, hs *devstack.Homeserver) {
 		if _, err := bob.Delay(ctx, room, leave(plain), time.Hour); err != nil {
 			t.Errorf("room version %s: scheduling: %v", version, err)
 		}
-		carol := register(t, hs, "own-carol-"+string(version[len(version)-1:])+string(version[:1]))
+		carol := homeservertest.Register(t, hs.URL(), "own-carol-"+string(version[len(version)-1:])+string(version[:1]))
 		if _, err := carol.Join(ctx, string(room)); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +64,7 @@ func testSynapseOwnership(t *testing.T, hs *devstack.Homeserver) {
 // nothing of what calls want.
 func TestSynapseTokens(t *testing.T) {
 	t.Parallel()
-	hs := startSynapse(t, devstack.SynapseOptions{
+	hs := devstacktest.Synapse(t, &devstack.SynapseOptions{
 		TokenLife: 2 * time.Second, MaxDelay: -1, Features: map[string]bool{"msc4354_enabled": false, "msc4143_enabled": false},
 	})
 	ctx := t.Context()
@@ -192,7 +151,7 @@ func TestSynapseTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		room := publicRoom(t, c)
+		room := homeservertest.Room(t, c)
 		if _, err := c.Delay(ctx, room, leave(membership(c, 1)), time.Minute); !isUnsupported(err) {
 			t.Errorf("delay: %v", err)
 		}

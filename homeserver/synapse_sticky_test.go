@@ -9,6 +9,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 )
 
 // sticky is a membership of a sticky dialect.
@@ -52,8 +53,8 @@ func awaitEvent(t *testing.T, s *syncing, room matrixrtc.RoomID, id matrixrtc.Ev
 // testSynapseSticky: a sticky event comes with the timeline to who is there, and
 // to who joins later.
 func testSynapseSticky(t *testing.T, hs *devstack.Homeserver) {
-	alice, bob, carol := register(t, hs, "sticky-alice"), register(t, hs, "sticky-bob"), register(t, hs, "sticky-carol")
-	room := publicRoom(t, alice, bob)
+	alice, bob, carol := homeservertest.Register(t, hs.URL(), "sticky-alice"), homeservertest.Register(t, hs.URL(), "sticky-bob"), homeservertest.Register(t, hs.URL(), "sticky-carol")
+	room := homeservertest.Room(t, alice, bob)
 	w, late := startSync(t, bob), startSync(t, carol)
 	id := send(t, alice, room, sticky("m1", true))
 	_, e := awaitEvent(t, w, room, id)
@@ -77,8 +78,8 @@ func testSynapseSticky(t *testing.T, hs *devstack.Homeserver) {
 // timeline comes in the section for sticky events; and who was away for all that
 // learns how things stand, and of every sticky event.
 func testSynapseStickyLimited(t *testing.T, hs *devstack.Homeserver) {
-	alice, bob := register(t, hs, "much-alice"), register(t, hs, "much-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "much-alice"), homeservertest.Register(t, hs.URL(), "much-bob")
+	room := homeservertest.Room(t, alice, bob)
 	before := oneAnswer(t, bob, "", nil)
 	first := send(t, alice, room, sticky("m1", true))
 	for i := range 105 { // more than one answer has
@@ -121,8 +122,8 @@ func oneAnswer(t *testing.T, c *homeserver.Client, from string, have map[matrixr
 // sticky when it is sent.
 func testSynapseStickyDelayed(t *testing.T, hs *devstack.Homeserver) {
 	ctx := t.Context()
-	alice, bob := register(t, hs, "tomb-alice"), register(t, hs, "tomb-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "tomb-alice"), homeservertest.Register(t, hs.URL(), "tomb-bob")
+	room := homeservertest.Room(t, alice, bob)
 	w := startSync(t, bob)
 	id, err := alice.Delay(ctx, room, sticky("m1", false), 2*time.Second)
 	if err != nil {
@@ -176,8 +177,8 @@ func testSynapseStickyDelayed(t *testing.T, hs *devstack.Homeserver) {
 // testSynapseStateAfter: the state after a timeline comes as it is, also when
 // the timeline has more than one event of a key.
 func testSynapseStateAfter(t *testing.T, hs *devstack.Homeserver) {
-	alice, bob := register(t, hs, "after-alice"), register(t, hs, "after-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "after-alice"), homeservertest.Register(t, hs.URL(), "after-bob")
+	room := homeservertest.Room(t, alice, bob)
 	out := membership(alice, 1)
 	send(t, alice, room, out)
 	p := &tap{}
@@ -197,8 +198,8 @@ func testSynapseStateAfter(t *testing.T, hs *devstack.Homeserver) {
 
 // testSynapseRings: how calls are announced and declined comes with Sync.
 func testSynapseRings(t *testing.T, hs *devstack.Homeserver) {
-	alice, bob := register(t, hs, "ring-alice"), register(t, hs, "ring-bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, hs.URL(), "ring-alice"), homeservertest.Register(t, hs.URL(), "ring-bob")
+	room := homeservertest.Room(t, alice, bob)
 	w := startSync(t, bob)
 	ring := send(t, alice, room, matrixrtc.Outgoing{Type: matrixrtc.TypeNotificationUnstable,
 		Content: []byte(`{"lifetime":30000,"notification_type":"ring","m.mentions":{"room":true}}`), Sticky: 50 * time.Second})
@@ -211,8 +212,8 @@ func testSynapseRings(t *testing.T, hs *devstack.Homeserver) {
 
 func testSynapseHistory(t *testing.T, hs *devstack.Homeserver) {
 	ctx := t.Context()
-	alice := register(t, hs, "history-alice")
-	room := publicRoom(t, alice)
+	alice := homeservertest.Register(t, hs.URL(), "history-alice")
+	room := homeservertest.Room(t, alice)
 	var ids []matrixrtc.EventID
 	for i := range 5 {
 		ids = append(ids, send(t, alice, room, membership(alice, i)))

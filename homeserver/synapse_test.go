@@ -1,11 +1,8 @@
 package homeserver_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,41 +11,15 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 )
-
-// startSynapse starts a Synapse of the test's own.
-func startSynapse(t *testing.T, opts devstack.SynapseOptions) *devstack.Homeserver {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	opts.Build = &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)}
-	hs, err := devstack.StartSynapse(ctx, &opts)
-	if runtime.GOOS != "linux" && errors.Is(err, devstack.ErrNoPython) {
-		t.Skipf("needs Synapse: run on Linux, or set %s to an installed one (%v)", devstack.SynapseEnv, err)
-	}
-	if errors.Is(err, devstack.ErrNoPython) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Synapse: run once online with python3 and its module venv (apt-get install python3-venv), or set %s to an installed one (%v)",
-			devstack.SynapseEnv, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the homeserver's log:\n%s", hs.Logs())
-		}
-	})
-	return hs
-}
 
 // TestSynapse is about what only Synapse has: delayed events, sticky events,
 // transports, and rooms in which state belongs to whom it names.
 func TestSynapse(t *testing.T) {
 	t.Parallel()
-	hs := startSynapse(t, devstack.SynapseOptions{
+	hs := devstacktest.Synapse(t, &devstack.SynapseOptions{
 		Transports: []map[string]any{{"type": "livekit", "livekit_service_url": "http://rtc.test", "more": 1}},
 	})
 	for name, test := range map[string]func(*testing.T, *devstack.Homeserver){
@@ -133,7 +104,7 @@ func leave(out matrixrtc.Outgoing) matrixrtc.Outgoing {
 
 func testSynapseTransports(t *testing.T, hs *devstack.Homeserver) {
 	p := &tap{}
-	alice := tapped(t, register(t, hs, "transports-alice"), p)
+	alice := tapped(t, homeservertest.Register(t, hs.URL(), "transports-alice"), p)
 	list, err := alice.Transports(t.Context())
 	if err != nil || len(list) != 1 || list[0].Type != "livekit" || !strings.Contains(string(list[0].Raw), `"more":1`) {
 		t.Errorf("transports %v, %v", list, err)
@@ -147,7 +118,7 @@ func testSynapseTransports(t *testing.T, hs *devstack.Homeserver) {
 }
 
 func testSynapseRegister(t *testing.T, hs *devstack.Homeserver) {
-	c := register(t, hs, "taken")
+	c := homeservertest.Register(t, hs.URL(), "taken")
 	if creds := c.Credentials(); creds.RefreshToken == "" || time.Until(creds.Expires) > time.Hour {
 		t.Errorf("registered %v without a refresh token, or for good", creds)
 	}
@@ -169,7 +140,7 @@ func testSynapseRegister(t *testing.T, hs *devstack.Homeserver) {
 
 func testSynapseNotJoined(t *testing.T, hs *devstack.Homeserver) {
 	ctx := t.Context()
-	alice, bob := register(t, hs, "outside-alice"), register(t, hs, "outside-bob")
+	alice, bob := homeservertest.Register(t, hs.URL(), "outside-alice"), homeservertest.Register(t, hs.URL(), "outside-bob")
 	bobID, _ := bob.Self()
 	room, err := alice.CreateRoom(ctx, homeserver.NewRoom{Name: "private", Alias: "outside", Invite: []matrixrtc.UserID{bobID}})
 	if err != nil {

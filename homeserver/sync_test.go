@@ -9,6 +9,8 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 )
 
 // numbers reads the "n" of membership contents; -1 for a content without.
@@ -26,9 +28,9 @@ func numbers(events []matrixrtc.Event) []int {
 
 func TestSyncFirstAnswerIsComplete(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
-	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
-	room, other := publicRoom(t, alice, bob), publicRoom(t, alice)
+	hs := devstacktest.Dendrite(t, nil)
+	alice, bob := homeservertest.Register(t, hs.URL(), "alice"), homeservertest.Register(t, hs.URL(), "bob")
+	room, other := homeservertest.Room(t, alice, bob), homeservertest.Room(t, alice)
 	for n := range 4 {
 		send(t, bob, room, membership(bob, n))
 	}
@@ -75,10 +77,10 @@ func assertIntroduced(t *testing.T, seen []element, room matrixrtc.RoomID) {
 
 func TestSyncDeliversInOrder(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	ctx := t.Context()
-	alice, bob, carol := register(t, hs, "alice"), register(t, hs, "bob"), register(t, hs, "carol")
-	room := publicRoom(t, alice, bob)
+	alice, bob, carol := homeservertest.Register(t, hs.URL(), "alice"), homeservertest.Register(t, hs.URL(), "bob"), homeservertest.Register(t, hs.URL(), "carol")
+	room := homeservertest.Room(t, alice, bob)
 	s := startSync(t, alice)
 
 	if _, err := carol.Join(ctx, string(room)); err != nil {
@@ -168,9 +170,9 @@ func TestSyncDeliversInOrder(t *testing.T) {
 // holds.
 func TestSyncLimited(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
-	alice, bob, carol := register(t, hs, "alice"), register(t, hs, "bob"), register(t, hs, "carol")
-	room := publicRoom(t, alice, bob, carol)
+	hs := devstacktest.Dendrite(t, nil)
+	alice, bob, carol := homeservertest.Register(t, hs.URL(), "alice"), homeservertest.Register(t, hs.URL(), "bob"), homeservertest.Register(t, hs.URL(), "carol")
+	room := homeservertest.Room(t, alice, bob, carol)
 	send(t, carol, room, membership(carol, 1000))
 	carolID, _ := carol.Self()
 
@@ -231,9 +233,9 @@ func TestSyncLimited(t *testing.T) {
 
 func TestSyncSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
-	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
-	room := publicRoom(t, alice, bob)
+	hs := devstacktest.Dendrite(t, nil)
+	alice, bob := homeservertest.Register(t, hs.URL(), "alice"), homeservertest.Register(t, hs.URL(), "bob")
+	room := homeservertest.Room(t, alice, bob)
 	s := startSync(t, alice)
 
 	hs.Kill()

@@ -24,7 +24,7 @@ const module = "github.com/matrixrtc-go/matrixrtc"
 // A package that is not listed may be imported by nobody. A name that ends in
 // "/..." stands for everything below it.
 var importers = map[string][]string{
-	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e/...", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "internal/rights", "internal/suspect", "examples/...", "bench"},
+	"":                    {"call", "keeper", "keys", "media", "homeserver", "archive", "client", "livekit", "mesh", "rtctest", "server/...", "cmd/...", "e2e/...", "internal/homeservertest", "internal/report", "internal/eventfile", "internal/follow", "internal/stage", "internal/samples", "internal/past", "internal/arrange", "internal/rights", "internal/suspect", "examples/...", "bench"},
 	"internal/canonical":  {"", "internal/suspect", "server/auth", "server/auth/xmatrix", "livekit", "mesh", "homeserver", "e2e/..."},
 	"internal/jsonscan":   {"", "call", "homeserver", "internal/eventfile"},
 	"frame":               {"livekit", "cmd/..."},
@@ -33,9 +33,9 @@ var importers = map[string][]string{
 	"livekit":             {"cmd/...", "internal/stage", "e2e/...", "examples/..."},
 	"mesh":                {"cmd/...", "internal/stage", "e2e/..."},
 	"client":              {"cmd/...", "internal/stage", "internal/follow", "e2e/...", "examples/..."},
-	"homeserver":          {"cmd/...", "internal/stage", "e2e/...", "examples/..."},
+	"homeserver":          {"internal/homeservertest", "cmd/...", "internal/stage", "e2e/...", "examples/..."},
 	"archive":             {"cmd/...", "e2e/...", "examples/..."},
-	"rtctest":             {"e2e/...", "internal/pagetest"},
+	"rtctest":             {"e2e/...", "internal/pagetest", "internal/homeservertest"},
 	"internal/pagetest":   {"e2e/..."},
 	"server":              {"cmd/...", "internal/stage", "e2e/..."},
 	"server/auth":         {"server", "cmd/...", "e2e/..."},
@@ -70,7 +70,11 @@ var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack",
 
 // someTestsMayAlso lists what the tests of one package may import besides: the
 // real part instead of a mock.
-var someTestsMayAlso = map[string][]string{"server": {"homeserver"}, "archive": {"homeserver"}, "server/gapfill": {"homeserver", "server/gapfill/storetest"}, "server/auth/jobs": {"server/auth/jobs/jobstest"}}
+var someTestsMayAlso = map[string][]string{
+	"homeserver": {"internal/homeservertest"}, "server": {"homeserver", "internal/homeservertest"}, "archive": {"homeserver", "internal/homeservertest"},
+	"server/gapfill":   {"homeserver", "internal/homeservertest", "server/gapfill/storetest"},
+	"server/auth/jobs": {"server/auth/jobs/jobstest"}, "cmd/matrixrtc": {"internal/homeservertest"}, "e2e": {"internal/homeservertest"},
+}
 
 // thirdParty says who may import a module of somebody else.
 var thirdParty = map[string][]string{

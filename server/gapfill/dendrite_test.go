@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,69 +14,17 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
-	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
-
-// startDendrite starts a Dendrite of the test's own.
-func startDendrite(t *testing.T) *devstack.Homeserver {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	hs, err := devstack.StartDendrite(ctx, &devstack.DendriteOptions{
-		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)},
-	})
-	if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Dendrite: run once online with Go on PATH, or set %s to a dendrite binary (%v)", devstack.DendriteEnv, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return hs
-}
-
-// register makes an account through what stands at a URL.
-func register(t *testing.T, url, name string) *homeserver.Client {
-	t.Helper()
-	c, err := homeserver.Register(t.Context(), url, homeserver.Registration{User: name, Password: name + " secret"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func user(c *homeserver.Client) matrixrtc.UserID {
-	id, _ := c.Self()
-	return id
-}
-
-// publicRoom makes a room in which everybody may state memberships.
-func publicRoom(t *testing.T, by *homeserver.Client, others ...*homeserver.Client) matrixrtc.RoomID {
-	t.Helper()
-	room, err := by.CreateRoom(t.Context(), homeserver.NewRoom{Public: true, Levels: map[string]int{memberType: 0}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range others {
-		if _, err := c.Join(t.Context(), string(room)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return room
-}
 
 // TestDendrite: a client that knows nothing of a site in front of its homeserver
 // finds delayed events, and everything else as it was.
 func TestDendrite(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	if !conformance(t, front(t, hs.URL(), nil)) {
 		t.Error("no event was held back")
 	}
@@ -87,50 +34,7 @@ func TestDendrite(t *testing.T) {
 // event was held back: the suite is content without.
 func conformance(t *testing.T, srv *httptest.Server) (held bool) {
 	t.Helper()
-	rtctest.HomeserverSuite(t, func(t *testing.T) rtctest.HomeserverSite {
-		scene := strings.ToLower(strings.Map(func(r rune) rune {
-			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-				return r
-			}
-			return -1
-		}, t.Name()))
-		users := map[string]*homeserver.Client{}
-		account := func(t *testing.T, name string) *homeserver.Client {
-			t.Helper()
-			if users[name] == nil {
-				users[name] = register(t, srv.URL, name+"-"+scene)
-			}
-			return users[name]
-		}
-		must := func(t *testing.T, err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		return rtctest.HomeserverSite{
-			Account: func(t *testing.T, name string) rtctest.Account {
-				return watched{account(t, name), &held}
-			},
-			Room: func(t *testing.T, by string, others ...string) matrixrtc.RoomID {
-				var members []*homeserver.Client
-				for _, name := range others {
-					members = append(members, account(t, name))
-				}
-				return publicRoom(t, account(t, by), members...)
-			},
-			Join: func(t *testing.T, room matrixrtc.RoomID, _, name string) {
-				_, err := account(t, name).Join(t.Context(), string(room))
-				must(t, err)
-			},
-			Kick: func(t *testing.T, room matrixrtc.RoomID, by, name string) {
-				must(t, account(t, by).Kick(t.Context(), room, user(account(t, name)), ""))
-			},
-			Forbid: func(t *testing.T, room matrixrtc.RoomID, by, typ string) {
-				forbid(t, account(t, by), room, typ)
-			},
-		}
-	})
+	homeservertest.Suite(t, srv.URL, func(c *homeserver.Client) rtctest.Account { return watched{c, &held} })
 	return held
 }
 
@@ -146,19 +50,6 @@ func (w watched) Delay(ctx context.Context, room matrixrtc.RoomID, out matrixrtc
 	return id, err
 }
 
-// forbid takes the right to send a type from everybody else.
-func forbid(t *testing.T, by *homeserver.Client, room matrixrtc.RoomID, typ string) {
-	t.Helper()
-	key := ""
-	content, err := json.Marshal(map[string]any{"users": map[matrixrtc.UserID]int{user(by): 100}, "events": map[string]int{typ: 100}})
-	if err == nil {
-		_, err = by.Send(t.Context(), room, matrixrtc.Outgoing{Type: matrixrtc.TypeRoomPowerLevels, StateKey: &key, Content: content})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // statement is a membership, or without content a leave.
 func statement(c *homeserver.Client, content string) matrixrtc.Outgoing {
 	id, device := c.Self()
@@ -170,7 +61,7 @@ func statement(c *homeserver.Client, content string) matrixrtc.Outgoing {
 // homeserver.
 func TestDendriteTrouble(t *testing.T) {
 	t.Parallel()
-	hs := startDendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	path := filepath.Join(t.TempDir(), "delayed.db")
 	store := openStore(t, path)
 	start := func() *gapfill.Service {
@@ -182,8 +73,8 @@ func TestDendriteTrouble(t *testing.T) {
 	}
 	svc := start()
 	srv := frontOf(t, func() http.Handler { return svc.Handler() })
-	alice, bob := register(t, srv, "alice"), register(t, srv, "bob")
-	room := publicRoom(t, alice, bob)
+	alice, bob := homeservertest.Register(t, srv, "alice"), homeservertest.Register(t, srv, "bob")
+	room := homeservertest.Room(t, alice, bob)
 	send := func(c *homeserver.Client, content string) {
 		t.Helper()
 		if _, err := c.Send(t.Context(), room, statement(c, content)); err != nil {
@@ -256,7 +147,7 @@ func TestDendriteTrouble(t *testing.T) {
 	// The right to send it is taken away.
 	send(bob, join)
 	id = delay(bob, 3*time.Second)
-	forbid(t, alice, room, memberType)
+	homeservertest.Forbid(t, alice, room, memberType)
 	d := await(id, gapfill.Failed)
 	if !strings.Contains(string(d.Error), "M_FORBIDDEN") || len(d.Token) != 0 {
 		t.Errorf("failed with %s", d.Error)
