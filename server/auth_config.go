@@ -267,6 +267,9 @@ var authVariables = []string{
 	"MATRIXRTC_ALLOW_NETWORKS", "MATRIXRTC_TRUSTED_PROXIES",
 }
 
+// maxCheckSeconds is how rare a check may be: a year.
+const maxCheckSeconds = 366 * 86400
+
 // authEnv sets from the environment what is not one text.
 func (c *Config) authEnv(env map[string]string) (problems []Problem) {
 	bad := func(name, want string) { problems = append(problems, Problem{Where: name, Text: "want " + want}) }
@@ -283,7 +286,7 @@ func (c *Config) authEnv(env map[string]string) (problems []Problem) {
 		}
 		n, err := strconv.Atoi(v)
 		switch {
-		case err != nil || n < 0 || n > 86400:
+		case err != nil || n < 0 || n > maxCheckSeconds:
 			bad(d.name, "a number of seconds, 0 for not at all")
 		case n == 0:
 			*d.to = -1
@@ -338,8 +341,12 @@ func (c *Config) authEnv(env map[string]string) (problems []Problem) {
 // name alone.
 func (c *Config) clientAPIsEnv(value string) (problems []Problem) {
 	const name = "LIVEKIT_CS_API_URL_OVERRIDES"
-	for _, pair := range splitList(value) {
+	for pair := range strings.SplitSeq(value, ",") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
 		server, base, ok := strings.Cut(pair, "=")
+		server, base = strings.TrimSpace(server), strings.TrimSpace(base)
 		if base != "" && !strings.Contains(base, "://") {
 			base = "https://" + base
 		}
@@ -360,6 +367,11 @@ func (c *Config) authWarnings() (list []string) {
 	trial := c.PublicURL == "" && !c.AuthOnly
 	if c.Auth.Store == "" && c.Auth.Redis == "" && !trial {
 		list = append(list, "auth.store is not set: leaves that clients delegate are forgotten when the service ends; name a file, or a redis")
+	}
+	for _, name := range c.fullAccess() {
+		if strings.ToLower(name) != name {
+			list = append(list, name+" has capital letters: the names of homeservers are compared letter by letter, and are written in small ones")
+		}
 	}
 	if c.Auth.TokenWindow > 0 {
 		list = append(list, fmt.Sprintf("auth.token_window: an OpenID token that was taken back is good for up to %v more", c.Auth.TokenWindow))

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -51,6 +52,33 @@ func TestAuthEnvironment(t *testing.T) {
 	as, err := cfg.appService()
 	if err != nil || *as != (auth.AppService{ServerName: "one.example", ASToken: "astoken-from-file", HSToken: "hstoken"}) {
 		t.Error("application service:", as.ServerName, err)
+	}
+}
+
+// What the log level is called there; the registration file counts, as there, whatever
+// else is set.
+func TestAuthEnvironmentDetails(t *testing.T) {
+	t.Parallel()
+	file := write(t, "registration.yaml", "as_token: as-of-the-file\nhs_token: hs-of-the-file\n")
+	cfg, warnings, err := Load(write(t, "site.yaml", "homeserver: {server_name: one.example}\napp_service: {as_token: as-of-the-site, hs_token: hs-of-the-site}\n"), []string{
+		"LIVEKIT_LOG_LEVEL=warning", "LIVEKIT_SECRET= s\r", "LIVEKIT_KEY=k", "LIVEKIT_URL=wss://lk.example", "LIVEKIT_CS_API_URL_OVERRIDES=one.example = https://cs.one.example",
+		"LIVEKIT_AS_REGISTRATION_FILE=" + file, "LIVEKIT_AS_TOKEN=hunter2", "LIVEKIT_HS_TOKEN=hunter3",
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Level() != slog.LevelWarn || cfg.SFU.Secret != "s" || cfg.ClientAPIs["one.example"] != "https://cs.one.example" {
+		t.Error(cfg.Level(), len(cfg.SFU.Secret), cfg.ClientAPIs)
+	}
+	as, err := cfg.appService()
+	if err != nil || as.ASToken != "as-of-the-file" || as.HSToken != "hs-of-the-file" {
+		t.Error(as, err)
+	}
+	said := strings.Join(warnings, "\n")
+	for _, name := range []string{"LIVEKIT_AS_TOKEN", "LIVEKIT_HS_TOKEN"} {
+		if !strings.Contains(said, name+" has no effect: LIVEKIT_AS_REGISTRATION_FILE has the tokens") || strings.Contains(said, "hunter") {
+			t.Error(said)
+		}
 	}
 }
 

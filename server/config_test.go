@@ -137,6 +137,7 @@ func TestEnvironment(t *testing.T) {
 	key := write(t, "key", "filekey\n")
 	secret := write(t, "secret", longSecret+"\n")
 	pair := write(t, "pair", "pairkey: "+longSecret+"\n")
+	tight := write(t, "tight", "pairkey:"+longSecret+"\r\n")
 	full := "LIVEKIT_FULL_ACCESS_HOMESERVERS=*"
 	for _, c := range []struct {
 		name     string
@@ -176,6 +177,15 @@ func TestEnvironment(t *testing.T) {
 				"MATRIXRTC_AUTH_ONLY: want true or false", "MATRIXRTC_AUTH_LENIENT: want true or false", "MATRIXRTC_ALLOW_NETWORKS: want networks",
 				"LIVEKIT_REDIS_URL: auth.redis: want redis://", "MATRIXRTC_AUTH_TOKEN_WINDOW: auth.token_window: want 0", "policy: publish",
 				"app_service.server_name: missing", "app_service: the two tokens are the same"}},
+		{"white space that lk-jwt-service takes off", "", []string{"LIVEKIT_URL=wss://sfu.example.org\r", "LIVEKIT_KEY= k\r", "LIVEKIT_SECRET=" + longSecret + "\r\n", "LIVEKIT_FULL_ACCESS_HOMESERVERS=a.example\r", "LIVEKIT_CS_API_URL_OVERRIDES= a.example = https://m.a.example , b.example=m.b.example\r", "MATRIXRTC_AUTH_ONLY=true"},
+			"wss://sfu.example.org", "k", ":8080", []string{"every interface", "auth.store"}, nil},
+		{"its other word for warn", "", []string{"LIVEKIT_LOG_LEVEL=Warning", full}, "", "", "", []string{"public_url"}, nil},
+		{"a file with both, without a blank", "", []string{"LIVEKIT_KEY_FILE=" + tight, full}, "", "pairkey", "", []string{"public_url"}, nil},
+		{"an interval of days", "", []string{"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS=100000", full}, "", "", "", []string{"public_url"}, nil},
+		{"letters in the wrong order", "", []string{"LIVEKIT_ULR=wss://x", "LIVEKIT_FULLACCESS_HOMESERVERS=a.example", "MATRIXRTC_TRUSTED_PROXY=x", "LIVEKIT_FOO=1"}, "", "", "",
+			[]string{`LIVEKIT_ULR has no effect: did you mean LIVEKIT_URL?`, `did you mean LIVEKIT_FULL_ACCESS_HOMESERVERS?`, `MATRIXRTC_TRUSTED_PROXY has no effect`, "LIVEKIT_FOO has no effect: no such setting"}, []string{"full_access_homeservers: missing"}},
+		{"capital letters", "", []string{"LIVEKIT_FULL_ACCESS_HOMESERVERS=Example.org"}, "", "", "", []string{"public_url", "Example.org has capital letters"}, nil},
+		{"a proxy", "", []string{"https_proxy=http://hunter2@proxy.example:3128", full}, "", "", "", []string{"https_proxy: homeservers are asked", "public_url"}, nil},
 		{"media", "", []string{"NODE_IP=here", "UDP_PORT=1-2", full}, "", "", "", nil, []string{"UDP_PORT: want one port", "NODE_IP: media.address: want an IP address"}},
 		{"gap-fill", "gapfill: {redis: 'redis://file'}\n", []string{"MATRIXRTC_GAPFILL=auto", "MATRIXRTC_GAPFILL_STORE=memory", "MATRIXRTC_HOMESERVER_URL=http://hs.example", "MATRIXRTC_GAPFILL_PROXY=true", "MATRIXRTC_GAPFILL_MAX_DELAY=1h", full}, "", "", "", []string{"public_url", "forgotten when the site ends"}, nil},
 		{"gap-fill behind a proxy that picks paths", "", []string{"MATRIXRTC_GAPFILL=on", "MATRIXRTC_GAPFILL_STORE=/nowhere", "MATRIXRTC_HOMESERVER_URL=http://hs.example", "MATRIXRTC_PUBLIC_URL=https://x.example", full}, "", "", "", []string{"auth.store", "gapfill.upstream is not set"}, nil},

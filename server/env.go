@@ -2,9 +2,11 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // variables are the environment variables that set one text each. Where two
@@ -83,7 +85,17 @@ var replaces = map[string][]string{
 	"gapfill.redis_password_file": {"gapfill.redis_password"},
 	"gapfill.as_token":            {"gapfill.as_token_file"},
 	"gapfill.as_token_file":       {"gapfill.as_token"},
+
+	"app_service.registration_file": {
+		"app_service.as_token", "app_service.as_token_file", "app_service.hs_token", "app_service.hs_token_file",
+	},
 }
+
+// registrationWins are variables that count for nothing beside registrationFile, as
+// lk-jwt-service has it.
+var registrationWins = []string{"LIVEKIT_AS_TOKEN", "LIVEKIT_AS_TOKEN_FROM_FILE", "LIVEKIT_HS_TOKEN", "LIVEKIT_HS_TOKEN_FROM_FILE"}
+
+const registrationFile = "LIVEKIT_AS_REGISTRATION_FILE"
 
 // missing are variables of lk-jwt-service and LiveKit whose capability is not
 // here, and what to do about it.
@@ -101,15 +113,29 @@ var ignored = map[string]bool{"LIVEKIT_API_KEY": true, "LIVEKIT_API_SECRET": tru
 
 const insecureValue = "YES_I_KNOW_WHAT_I_AM_DOING"
 
-// applyEnv lays the environment over c. An empty variable counts as none.
+// applyEnv lays the environment over c. An empty variable counts as none. White space
+// around a value is not part of it: a file of variables may end its lines with \r\n, and
+// a secret with that is another secret.
 func (c *Config) applyEnv(environ []string) (warnings []string, problems []Problem) {
 	env := map[string]string{}
 	var names []string
 	for _, kv := range environ {
-		if name, value, _ := strings.Cut(kv, "="); value != "" {
+		name, value, _ := strings.Cut(kv, "=")
+		if value = strings.TrimSpace(value); value != "" {
 			env[name] = value
 			names = append(names, name)
 		}
+	}
+	if env[registrationFile] != "" {
+		for _, name := range registrationWins {
+			if env[name] != "" {
+				delete(env, name)
+				warnings = append(warnings, name+" has no effect: "+registrationFile+" has the tokens")
+			}
+		}
+	}
+	if strings.EqualFold(env["LIVEKIT_LOG_LEVEL"], "warning") {
+		env["LIVEKIT_LOG_LEVEL"] = "warn" // which lk-jwt-service calls by both names
 	}
 	c.applyTexts(env)
 	problems = c.applyOthers(env)
@@ -127,7 +153,13 @@ func (c *Config) applyEnv(environ []string) (warnings []string, problems []Probl
 		if why, ok := missing[name]; ok {
 			warnings = append(warnings, fmt.Sprintf("%s has no effect: %s", name, why))
 		} else if (strings.HasPrefix(name, "LIVEKIT_") || strings.HasPrefix(name, "MATRIXRTC_")) && !known[name] && !ignored[name] {
-			warnings = append(warnings, name+" has no effect: no such setting is known")
+			why := "no such setting is known"
+			if best := nearest(name, slices.Sorted(maps.Keys(known))); best != "" {
+				why = "did you mean " + best + "?"
+			}
+			warnings = append(warnings, name+" has no effect: "+why)
+		} else if name == "HTTPS_PROXY" || name == "https_proxy" {
+			warnings = append(warnings, name+": homeservers are asked whom a token belongs to without that proxy, since the address that is connected to is checked; this host has to reach them itself")
 		}
 	}
 	return warnings, problems
@@ -192,5 +224,5 @@ func (c *Config) applyOthers(env map[string]string) (problems []Problem) {
 
 // splitList reads names separated by commas or white space.
 func splitList(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }

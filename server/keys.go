@@ -69,5 +69,10 @@ func readKeysFile(path string) (string, Secret, error) {
 			}
 		}
 	}
+	// YAML wants a blank after the colon, lk-jwt-service does not.
+	key, secret, ok := strings.Cut(strings.TrimSpace(string(data)), ":")
+	if ok && key != "" && secret != "" && !strings.ContainsAny(key+secret, ":\r\n\"'{}[]#") {
+		return key, Secret(secret), nil
+	}
 	return "", "", &fileError{"sfu.keys_file", fmt.Errorf(`%s: want one line "key: secret"`, path)}
 }
