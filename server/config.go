@@ -59,6 +59,11 @@ type Config struct {
 	// X-Forwarded-For is believed. Empty: loopback.
 	TrustedProxies Networks  `yaml:"trusted_proxies"`
 	RateLimit      RateLimit `yaml:"rate_limit"`
+	// MaxConnections is how many connections the public listener has at most; the
+	// admin listener may have a quarter of that besides. An address that is not in
+	// TrustedProxies has half of it at most. 0: a quarter of the files that the process
+	// may have open, 10000 at most.
+	MaxConnections int `yaml:"max_connections"`
 	// TokenLifetime is how long a token lets its holder join: 1m to 1h, 0 for
 	// 1h.
 	TokenLifetime time.Duration `yaml:"token_lifetime"`

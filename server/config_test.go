@@ -69,7 +69,7 @@ func TestFullConfig(t *testing.T) {
 		Overrides:      map[string]string{"example.org": "http://127.0.0.1:8008"},
 		AllowNetworks:  Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.5/32")},
 		TrustedProxies: Networks{netip.MustParsePrefix("172.16.0.0/12")},
-		RateLimit:      RateLimit{5, 50}, TokenLifetime: 30 * time.Minute,
+		RateLimit:      RateLimit{5, 50}, MaxConnections: 100, TokenLifetime: 30 * time.Minute,
 		Auth:  Auth{Store: "/var/lib/matrixrtc/delegated.db", SanityCheck: 90 * time.Second},
 		Media: Media{Address: "203.0.113.5"}, LogLevel: "debug",
 	}

@@ -141,7 +141,7 @@ func (c *Config) applyEnv(environ []string) (warnings []string, problems []Probl
 	problems = c.applyOthers(env)
 
 	known := map[string]bool{
-		"LIVEKIT_JWT_PORT": true, "LIVEKIT_FULL_ACCESS_HOMESERVERS": true, "LIVEKIT_INSECURE_SKIP_VERIFY_TLS": true,
+		"LIVEKIT_JWT_PORT": true, "LIVEKIT_FULL_ACCESS_HOMESERVERS": true, "LIVEKIT_INSECURE_SKIP_VERIFY_TLS": true, "MATRIXRTC_MAX_CONNECTIONS": true,
 	}
 	for _, v := range variables {
 		known[v.name] = true
@@ -218,6 +218,14 @@ func (c *Config) applyOthers(env map[string]string) (problems []Problem) {
 		}
 		c.Media.UDPPort = port
 		c.setOrigin("media.udp_port", "UDP_PORT")
+	}
+	if v := env["MATRIXRTC_MAX_CONNECTIONS"]; v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			bad("MATRIXRTC_MAX_CONNECTIONS", "want a number of connections")
+		}
+		c.MaxConnections = n
+		c.setOrigin("max_connections", "MATRIXRTC_MAX_CONNECTIONS")
 	}
 	return slices.Concat(problems, c.gapFillEnv(env), c.authEnv(env))
 }

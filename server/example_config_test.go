@@ -70,7 +70,7 @@ func TestExampleConfigIsComplete(t *testing.T) {
 func TestVariablesAreDocumented(t *testing.T) {
 	t.Parallel()
 	page := document(t, "../docs/hosting.md")
-	names := []string{"LIVEKIT_JWT_PORT", "LIVEKIT_FULL_ACCESS_HOMESERVERS", "LIVEKIT_INSECURE_SKIP_VERIFY_TLS"}
+	names := []string{"LIVEKIT_JWT_PORT", "LIVEKIT_FULL_ACCESS_HOMESERVERS", "LIVEKIT_INSECURE_SKIP_VERIFY_TLS", "MATRIXRTC_MAX_CONNECTIONS"}
 	for _, v := range variables {
 		names = append(names, v.name)
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 const (
@@ -46,10 +48,10 @@ func newHTTPGroup(log *slog.Logger) *httpGroup {
 	return g
 }
 
-// serve starts to serve on a listener; wait waits for its end. There is no
-// write timeout, because websockets and event streams last. ctx is g.base or
-// g.streams.
-func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
+// serve starts to serve on a listener, with conns as its bound; wait waits for its
+// end. There is no write timeout, because websockets and event streams last. ctx is
+// g.base or g.streams.
+func (g *httpGroup) serve(ctx context.Context, l *net.TCPListener, conns *throttle.Conns, h http.Handler) {
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			g.handling.Add(1)
@@ -68,10 +70,11 @@ func (g *httpGroup) serve(ctx context.Context, l net.Listener, h http.Handler) {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnState:         conns.State,
 	}
 	g.servers = append(g.servers, srv)
 	g.serving.Go(func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(conns.Listen(l)); !errors.Is(err, http.ErrServerClosed) {
 			g.failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
 		}
 	})

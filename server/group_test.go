@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
 
 // A request whose body never comes is answered, and its connection ends: nobody can
@@ -21,7 +23,7 @@ func TestBodyThatNobodyReads(t *testing.T) {
 	g := newHTTPGroup(slog.New(slog.DiscardHandler))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /here", func(http.ResponseWriter, *http.Request) {})
-	g.serve(g.base, l, mux)
+	g.serve(g.base, l.(*net.TCPListener), throttle.NewConns(100, nil), mux)
 	t.Cleanup(func() { g.shutdown(); g.wait() })
 	for _, request := range []string{
 		"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{", "POST /here HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",

@@ -37,10 +37,10 @@ var otherWays = map[string]string{
 	"admin.listen": "--admin-listen or MATRIXRTC_ADMIN_LISTEN",
 }
 
-func listen(key, addr string) (net.Listener, error) {
+func listen(key, addr string) (*net.TCPListener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, &ListenError{Addr: addr, Key: key, Err: err}
 	}
-	return l, nil
+	return l.(*net.TCPListener), nil // that is what "tcp" stands for
 }

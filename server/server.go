@@ -163,7 +163,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	defer publicL.Close()
-	var adminL net.Listener
+	var adminL *net.TCPListener
 	if s.opts.Admin != nil && s.cfg.Admin.Listen != AdminOff {
 		if adminL, err = listen("admin.listen", s.cfg.Admin.Listen); err != nil {
 			return err
@@ -190,9 +190,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 
 	group := newHTTPGroup(s.log)
-	group.serve(group.base, publicL, s.routes(service, media.handler, gap, in, group.polls, base))
+	public, admin := s.connections(in.registry)
+	group.serve(group.base, publicL, public, s.routes(service, media.handler, gap, in, group.polls, base))
 	if adminL != nil {
-		group.serve(group.streams, adminL, guardAdmin(s.adminPages(media.look(base), in), s.token))
+		group.serve(group.streams, adminL, admin, guardAdmin(s.adminPages(media.look(base), in), s.token))
 		s.admin = adminL.Addr()
 	}
 	s.public, s.base, s.advertised, s.source = publicL.Addr(), base, media.advertised, media.look(base)

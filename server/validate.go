@@ -35,6 +35,8 @@ func (c *Config) problems() []Problem {
 	if c.RateLimit.Burst < 0 {
 		v.add("rate_limit.burst", "want 1 or more; for no limit set rate_limit.per_second to -1")
 	}
+	files, known := openFiles()
+	v.check("max_connections", checkConnections(c.MaxConnections, files, known))
 	var level slog.Level
 	if c.LogLevel != "" && level.UnmarshalText([]byte(c.LogLevel)) != nil {
 		v.add("log_level", "want debug, info, warn or error")

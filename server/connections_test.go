@@ -1,0 +1,271 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
+)
+
+func TestDefaultConnections(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		files int
+		known bool
+		want  int
+	}{{0, false, 10_000}, {0, true, 16}, {64, true, 16}, {256, true, 48}, {1024, true, 240}, {20_000, true, 4984}, {65_536, true, 10_000}, {1 << 31, true, 10_000}} {
+		if got := defaultConnections(c.files, c.known); got != c.want {
+			t.Errorf("%d files (known: %v): %d connections, want %d", c.files, c.known, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		n, files int
+		known    bool
+		wrong    string
+	}{
+		{0, 10, true, ""}, {16, 80, true, ""}, {960, 1024, true, ""}, {20_000, 0, false, ""},
+		{-1, 1024, true, "want 16 to 1000000"}, {15, 1024, true, "want 16"}, {2_000_000, 1 << 31, true, "want 16 to 1000000"},
+		{961, 1024, true, "961 connections need more than the 1024 files that this process may have open"},
+	} {
+		err := checkConnections(c.n, c.files, c.known)
+		if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+			t.Errorf("%d connections with %d files: %v, want %q", c.n, c.files, err, c.wrong)
+		}
+	}
+	cfg, _, err := Load("", []string{"LIVEKIT_FULL_ACCESS_HOMESERVERS=*", "MATRIXRTC_MAX_CONNECTIONS=33"}, nil)
+	if err != nil || cfg.MaxConnections != 33 {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	for value, wrong := range map[string]string{"many": "want a number", "3": "MATRIXRTC_MAX_CONNECTIONS: max_connections: want 16"} {
+		if _, _, err := Load("", []string{"LIVEKIT_FULL_ACCESS_HOMESERVERS=*", "MATRIXRTC_MAX_CONNECTIONS=" + value}, nil); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
+// The log has one line a minute, with what happened since the last.
+func TestTurnedAwayLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		away := &turnedAway{
+			log: slog.New(slog.NewTextHandler(&text, nil)), counter: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x"}, []string{"reason"}),
+		}
+		for range 130 {
+			away.ended(throttle.EndIdle)
+			away.ended(throttle.EndFull)
+			time.Sleep(time.Second)
+		}
+		lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+		if len(lines) != 3 || !strings.HasSuffix(lines[0], " idle=1") || !strings.HasSuffix(lines[1], " idle=60 full=60") || !strings.HasSuffix(lines[2], " idle=60 full=60") {
+			t.Errorf("%s", &text)
+		}
+	})
+}
+
+// noKeepAlive is a server that has every question come over a new connection.
+func noKeepAlive(t *testing.T, h http.Handler) string {
+	s := httptest.NewUnstartedServer(h)
+	s.Config.SetKeepAlivesEnabled(false)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// A site that may have few files open, and a stranger who holds all the connections that
+// can be had: it answers, and reaches its homeserver and SFU over new connections.
+func TestFewFiles(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("needs sh, to limit the files of a process: run on Unix")
+	}
+	hs := noKeepAlive(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"sub":"@%s:one.example"}`, strings.TrimPrefix(r.URL.Query().Get("access_token"), "tok-"))
+	}))
+	s := startFew(t, hs, noKeepAlive(t, &roomService{}))
+
+	// Connections that ask for nothing, more than there can be files.
+	for i := range 400 {
+		if c := s.dial(t); i%2 == 0 {
+			c.say("POST /sfu/get HTTP/1.1\r\nHost: x\r\n")
+		}
+	}
+	for range 3 {
+		if answer := s.dial(t).say(wholeRequest).answer(); answer != "200 OK" {
+			t.Errorf("beside idle connections: %s", answer)
+		}
+	}
+	// Requests that are under way and never end, until nobody is let in.
+	honest := s.dial(t).say(tokenHead)
+	if answer := honest.answer(); answer != "100 Continue" {
+		t.Fatal(answer)
+	}
+	var held []*fewPeer
+	for full := false; !full; {
+		c := s.dial(t).say(tokenHead + "{")
+		held = append(held, c)
+		full = c.answer() != "100 Continue"
+	}
+	if answer := honest.say(tokenBody).answer(); answer != "200 OK" {
+		t.Errorf("a request that was there before: %s", answer)
+	}
+	resp, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`matrixrtc_http_connections_max{listener="public"} 48`, `matrixrtc_http_connections_max{listener="admin"} 16`,
+		`matrixrtc_http_connections{listener="public"} 48`, `matrixrtc_http_connections_closed_total{listener="public",reason="full"} 1`,
+		`matrixrtc_http_connections_closed_total{listener="public",reason="files"} 0`, `matrixrtc_http_connections_closed_total{listener="admin",reason="idle"} 0`,
+	} {
+		if !bytes.Contains(metrics, []byte(want+"\n")) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	for _, c := range held {
+		c.Close()
+	}
+	rtctest.Eventually(t, time.Minute, "others are let in again", func() (bool, string) {
+		answer := s.dial(t).say(wholeRequest).answer()
+		return answer == "200 OK", answer
+	})
+	log := s.end(t)
+	if !strings.Contains(log, "too many connections") || !strings.Contains(log, "few files open") || strings.Contains(log, "too many open files") {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+const tokenBody = `{"room":"!r:one.example","device_id":"D","openid_token":{"access_token":"tok-ann","matrix_server_name":"one.example","expires_in":1,"token_type":"Bearer"}}`
+
+var (
+	requestHead  = fmt.Sprintf("POST /sfu/get HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", len(tokenBody))
+	wholeRequest = requestHead + "\r\n" + tokenBody
+	// tokenHead asks to be told when the body is wanted.
+	tokenHead = requestHead + "Expect: 100-continue\r\n\r\n"
+)
+
+// fewFiles is a site in a process of its own, with few files.
+type fewFiles struct {
+	public, admin string
+	cmd           *exec.Cmd
+	in            io.Closer
+	log           bytes.Buffer
+}
+
+const fewEnv = "SERVER_FEW_FILES"
+
+func startFew(t *testing.T, homeserver, sfu string) *fewFiles {
+	t.Helper()
+	s := &fewFiles{cmd: exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 256 && exec "$0" -test.run '^TestFewFilesChild$'`, os.Args[0])}
+	s.cmd.Env = append(os.Environ(), fewEnv+"="+homeserver+" "+sfu)
+	s.cmd.Stderr = &s.log
+	var err error
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if _, scan := fmt.Sscan(line, &s.public, &s.admin); err != nil || scan != nil {
+		t.Fatalf("the site says %q: %v\n%s", line, err, s.end(t))
+	}
+	return s
+}
+
+// end ends the site, and returns its log.
+func (s *fewFiles) end(t *testing.T) string {
+	s.in.Close()
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("the site: %v", err)
+	}
+	return s.log.String()
+}
+
+// TestFewFilesChild is the process of TestFewFiles.
+func TestFewFilesChild(t *testing.T) {
+	homeserver, sfu, ok := strings.Cut(os.Getenv(fewEnv), " ")
+	if !ok {
+		return // nobody asks for it
+	}
+	s, err := New(&Config{
+		Listen: "127.0.0.1:0", Admin: Admin{Listen: "127.0.0.1:0"},
+		FullAccess: Names{"one.example"}, Overrides: map[string]string{"one.example": homeserver},
+		SFU: SFU{URL: sfu, Key: "k", Secret: longSecret},
+	}, &Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Admin: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(t.Context()) }() // ends with the process
+	select {
+	case <-s.Ready():
+		fmt.Println(s.PublicAddr(), s.AdminAddr())
+	case err := <-served:
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+type fewPeer struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (s *fewFiles) dial(t *testing.T) *fewPeer {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", s.public, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	return &fewPeer{c, t, bufio.NewReader(c)}
+}
+
+func (p *fewPeer) say(text string) *fewPeer {
+	_, _ = io.WriteString(p, text) // whether it was heard is for the answer to say
+	return p
+}
+
+// answer is the status of the next answer, or "closed".
+func (p *fewPeer) answer() string {
+	p.t.Helper()
+	resp, err := http.ReadResponse(p.r, nil)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.t.Fatal("neither an answer nor an end")
+	case err != nil:
+		return "closed"
+	case resp.StatusCode == http.StatusContinue:
+		return resp.Status
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.Status
+}
