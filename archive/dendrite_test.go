@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -14,7 +12,8 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/archive"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
-	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -252,46 +251,19 @@ func TestHundredCalls(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	hs, err := devstack.StartDendrite(ctx, &devstack.DendriteOptions{
-		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)},
-	})
-	if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Dendrite: run once online with Go on PATH, or set %s to a dendrite binary (%v)", devstack.DendriteEnv, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	hs := devstacktest.Dendrite(t, nil)
 	c := &cast{t: t, users: map[string]*homeserver.Client{}}
 	for _, name := range []string{"anna", "ben", "cleo", "dan", "stranger"} {
-		client, err := homeserver.Register(ctx, hs.URL(), homeserver.Registration{User: name, Password: name + " secret"}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		c.users[name] = client
+		c.users[name] = homeservertest.Register(t, hs.URL(), name)
 	}
-	if c.room, err = c.users["anna"].CreateRoom(ctx, homeserver.NewRoom{Public: true}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"ben", "cleo", "dan"} {
-		if _, err := c.users[name].Join(ctx, string(c.room)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.room = homeservertest.Room(t, c.users["anna"], c.users["ben"], c.users["cleo"], c.users["dan"])
 	for n := range 100 {
 		c.stage(n)
 	}
 	c.readTimes()
 
 	stranger := c.users["stranger"]
-	if _, err := stranger.Join(ctx, string(c.room)); err != nil {
-		t.Fatal(err)
-	}
+	homeservertest.Join(t, stranger, c.room)
 	a := open(t, "", &archive.Options{PageLimit: 60})
 	var last archive.Progress
 	if err := a.BackFill(ctx, stranger, c.room, func(p archive.Progress) { last = p }); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
 )
 
@@ -75,7 +76,7 @@ func newPeer(t *testing.T, kind, name string) *peer {
 	p := &peer{front: newFront(t), hs: startHome(t, kind, name)}
 	p.front.set(t, p.hs.URL(), "")
 	p.user = newPerson(t, p.front, "alice")
-	p.room = newRoom(t, p.user)
+	p.room = homeservertest.Room(t, p.user.Client)
 	return p
 }
 

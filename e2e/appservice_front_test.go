@@ -19,6 +19,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/livekit"
 	"github.com/matrixrtc-go/matrixrtc/media"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
@@ -214,7 +215,7 @@ type person struct {
 
 func newPerson(t *testing.T, f *front, name string) *person {
 	t.Helper()
-	p := &person{Client: registered(t, f.URL, name, nil), t: t, front: f}
+	p := &person{Client: homeservertest.Register(t, f.URL, name), t: t, front: f}
 	p.user, p.dev = p.Self()
 	return p
 }

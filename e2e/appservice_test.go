@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,9 +13,10 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
-	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/canonical"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server"
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
@@ -73,46 +72,20 @@ func newAppHome(t *testing.T, kind string) *appHome {
 	}{{&h.alice, "alice"}, {&h.bob, "bob"}, {&h.dan, "dan"}, {&h.carl, "carl"}} {
 		*p.to = newPerson(t, h.front, p.name)
 	}
-	h.room, h.other = newRoom(t, h.alice, h.bob, h.dan), newRoom(t, h.alice, h.dan)
+	h.room, h.other = homeservertest.Room(t, h.alice.Client, h.bob.Client, h.dan.Client), homeservertest.Room(t, h.alice.Client, h.dan.Client)
 	return h
 }
 
-// startHome starts a homeserver with registrations of application services, to which
+// startHome starts a homeserver, with registrations of application services, to which
 // Synapse tells who is in rooms (MSC4502).
 func startHome(t *testing.T, kind, name string, services ...[]byte) *devstack.Homeserver {
 	t.Helper()
-	build := &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)}
 	if kind == "Dendrite" {
-		hs, err := devstack.StartDendrite(t.Context(), &devstack.DendriteOptions{Build: build, ServerName: name, AppServices: services})
-		if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-			t.Skipf("needs Dendrite: run once online with Go on PATH, or set %s to a dendrite binary (%v)", devstack.DendriteEnv, err)
-		}
-		return running(t, hs, err)
+		return devstacktest.Dendrite(t, &devstack.DendriteOptions{ServerName: name, AppServices: services})
 	}
-	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		t.Skip("needs Synapse: run this on Linux on x86-64 or ARM64, it has no packages for others")
-	}
-	hs, err := devstack.StartSynapse(t.Context(), &devstack.SynapseOptions{
-		Build: build, ServerName: name, AppServices: services, Features: map[string]bool{"msc4502_enabled": len(services) > 0},
+	return devstacktest.Synapse(t, &devstack.SynapseOptions{
+		ServerName: name, AppServices: services, Features: map[string]bool{"msc4502_enabled": len(services) > 0},
 	})
-	if errors.Is(err, devstack.ErrNoPython) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Synapse: run once online with Python on PATH, or set %s to one that has it (%v)", devstack.SynapseEnv, err)
-	}
-	return running(t, hs, err)
-}
-
-func newRoom(t *testing.T, first *person, others ...*person) matrixrtc.RoomID {
-	t.Helper()
-	room, err := first.CreateRoom(t.Context(), homeserver.NewRoom{Public: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range others {
-		if _, err := p.Join(t.Context(), string(room)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return room
 }
 
 // appSite is a running site.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/internal/samples"
 	"github.com/matrixrtc-go/matrixrtc/internal/stage"
@@ -91,9 +92,7 @@ func newCall(t *testing.T) *call {
 		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(t.Output())},
 		Step:  func(text string) { t.Log(text) },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	devstacktest.Need(t, err)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)

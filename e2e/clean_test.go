@@ -9,6 +9,8 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/internal/suspect"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/clean"
@@ -22,8 +24,8 @@ var _ clean.Homeserver = (*homeserver.Client)(nil)
 // (docs/protocol.md R-CLEAN-3).
 func TestEndings(t *testing.T) {
 	t.Parallel()
-	hs := startSynapse(t)
-	alice, bob := registered(t, hs.URL(), "clean-alice", nil), registered(t, hs.URL(), "clean-bob", nil)
+	hs := devstacktest.Synapse(t, nil)
+	alice, bob := homeservertest.Register(t, hs.URL(), "clean-alice"), homeservertest.Register(t, hs.URL(), "clean-bob")
 	bobID, _ := bob.Self()
 	for _, c := range []struct {
 		name    string

@@ -20,6 +20,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/internal/pagetest"
 )
 
@@ -95,10 +96,8 @@ func (h *household) invite(page, name string) *guest {
 	browser := pagetest.Start(h.t, "use-fake-device-for-media-stream", "use-fake-ui-for-media-stream",
 		"allow-loopback-in-peer-connection", "disable-background-timer-throttling",
 		"disable-backgrounding-occluded-windows", "disable-renderer-backgrounding")
-	hs := registered(h.t, h.base, name, nil)
-	if _, err := hs.Join(h.t.Context(), string(h.room)); err != nil {
-		h.t.Fatal(err)
-	}
+	hs := homeservertest.Register(h.t, h.base, name)
+	homeservertest.Join(h.t, hs, h.room)
 	creds := hs.Credentials()
 	hash, err := json.Marshal(map[string]any{
 		"base": h.base, "token": creds.AccessToken, "user": creds.UserID, "device": creds.DeviceID, "room": h.room,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/internal/samples"
 	"github.com/matrixrtc-go/matrixrtc/livekit"
 	"github.com/matrixrtc-go/matrixrtc/media"
@@ -37,10 +38,8 @@ type flow struct {
 // join has a client of ours join the call and publish, until the test ends.
 func (h *household) join(name string, d matrixrtc.Dialect) *player {
 	h.t.Helper()
-	hs := registered(h.t, h.base, name, nil)
-	if _, err := hs.Join(h.t.Context(), string(h.room)); err != nil {
-		h.t.Fatal(err)
-	}
+	hs := homeservertest.Register(h.t, h.base, name)
+	homeservertest.Join(h.t, hs, h.room)
 	log := testLog(h.t)
 	c := client.New(hs, &client.Options{
 		Connectors: []media.Connector{livekit.New(hs, &livekit.Options{Logger: log})}, Logger: log,

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
-	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server"
 )
@@ -54,11 +54,7 @@ func newHousehold(t *testing.T, hs *devstack.Homeserver, inFront bool) *househol
 	}
 	h.start()
 	t.Cleanup(func() { h.end() })
-	owner := registered(t, h.base, "owner", nil)
-	var err error
-	if h.room, err = owner.CreateRoom(t.Context(), homeserver.NewRoom{Name: "Calls", Public: true}); err != nil {
-		t.Fatal(err)
-	}
+	h.room = homeservertest.Room(t, homeservertest.Register(t, h.base, "owner"))
 	return h
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
-	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/internal/pagetest"
 )
 
@@ -13,16 +12,15 @@ import (
 // is not tried with matrix_2_0: there Element Call refuses to join.
 var elementCalls = []struct {
 	homeserver string
-	start      func(*testing.T) *devstack.Homeserver
 	inFront    bool   // the site stands before it
 	mode       string // matrix_rtc_mode of Element Call
 	endpoint   string // of the service, by which it hands over its leave in that mode
 	dialect    matrixrtc.Dialect
 	restart    bool // the site is restarted in the middle of the call
 }{
-	{"dendrite", startDendrite, true, "compatibility", "/sfu/get", matrixrtc.Call, true},
-	{"synapse", startSynapse, false, "compatibility", "/sfu/get", matrixrtc.Call, false},
-	{"synapse", startSynapse, false, "matrix_2_0", "/get_token", matrixrtc.Sticky, false},
+	{"Dendrite", true, "compatibility", "/sfu/get", matrixrtc.Call, true},
+	{"Synapse", false, "compatibility", "/sfu/get", matrixrtc.Call, false},
+	{"Synapse", false, "matrix_2_0", "/get_token", matrixrtc.Sticky, false},
 }
 
 // TestElementCall: the real Element Call, twice in a browser, in a room without
@@ -34,7 +32,7 @@ func TestElementCall(t *testing.T) {
 	t.Parallel()
 	for _, c := range elementCalls {
 		t.Run(c.homeserver+"/"+c.mode, func(t *testing.T) { // one after the other: each keeps a machine busy
-			h := newHousehold(t, c.start(t), c.inFront)
+			h := newHousehold(t, startHome(t, c.homeserver, "hs.localhost"), c.inFront)
 			page := elementCall(t, map[string]any{
 				"livekit": map[string]string{"livekit_service_url": h.service()}, "matrix_rtc_mode": c.mode,
 			})

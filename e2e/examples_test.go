@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
-	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/internal/samples"
 	"github.com/matrixrtc-go/matrixrtc/internal/stage"
 	"github.com/matrixrtc-go/matrixrtc/media"
@@ -34,14 +34,8 @@ func TestExamples(t *testing.T) {
 	c.do("alice joins", alice.Join)
 
 	front := announcing(t, c.stage)
-	guest, err := homeserver.Register(c.ctx, front, homeserver.Registration{User: "guest", Password: "of no use"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer guest.Close()
-	if _, err := guest.Join(c.ctx, string(c.stage.Room())); err != nil {
-		t.Fatal(err)
-	}
+	guest := homeservertest.Register(t, front, "guest")
+	homeservertest.Join(t, guest, c.stage.Room())
 	token := "MATRIX_TOKEN=" + guest.Credentials().AccessToken
 
 	join := runExample(t, "join", token, front, string(c.stage.Room()))

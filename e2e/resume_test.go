@@ -3,11 +3,11 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +16,8 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/client"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -28,53 +30,12 @@ const resumeWait = 2 * time.Minute
 func TestProcessRestarts(t *testing.T) {
 	t.Run("Dendrite", func(t *testing.T) {
 		t.Parallel()
-		restarts(t, startDendrite(t), false)
+		restarts(t, devstacktest.Dendrite(t, nil), false)
 	})
 	t.Run("Synapse", func(t *testing.T) {
 		t.Parallel()
-		restarts(t, startSynapse(t), true)
+		restarts(t, devstacktest.Synapse(t, nil), true)
 	})
-}
-
-func startDendrite(t *testing.T) *devstack.Homeserver {
-	t.Helper()
-	hs, err := devstack.StartDendrite(t.Context(), &devstack.DendriteOptions{
-		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)},
-	})
-	if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Dendrite: run once online with Go on PATH, or set %s to a dendrite binary (%v)", devstack.DendriteEnv, err)
-	}
-	return running(t, hs, err)
-}
-
-func startSynapse(t *testing.T) *devstack.Homeserver {
-	t.Helper()
-	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		t.Skip("needs Synapse: run this on Linux on x86-64 or ARM64, it has no packages for others")
-	}
-	hs, err := devstack.StartSynapse(t.Context(), &devstack.SynapseOptions{
-		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)},
-	})
-	if errors.Is(err, devstack.ErrNoPython) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Synapse: run once online with Python on PATH, or set %s to one that has it (%v)", devstack.SynapseEnv, err)
-	}
-	return running(t, hs, err)
-}
-
-func running(t *testing.T, hs *devstack.Homeserver, err error) *devstack.Homeserver {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the homeserver's log:\n%s", hs.Logs())
-		}
-	})
-	return hs
 }
 
 // observed is a room as one process follows it.
@@ -147,22 +108,9 @@ func restarts(t *testing.T, server *devstack.Homeserver, sticky bool) {
 	ctx := t.Context()
 	users := map[string]*homeserver.Client{}
 	for _, name := range []string{"admin", "watcher", "reference", "bob", "cat", "dan"} {
-		c, err := homeserver.Register(ctx, server.URL(), homeserver.Registration{User: name, Password: name + " secret"}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		users[name] = c
-		t.Cleanup(func() { _ = c.Close() })
+		users[name] = homeservertest.Register(t, server.URL(), name)
 	}
-	room, err := users["admin"].CreateRoom(ctx, homeserver.NewRoom{Name: "test", Public: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range users {
-		if _, err := c.Join(ctx, string(room)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	room := homeservertest.Room(t, users["admin"], slices.Collect(maps.Values(users))...)
 	say := func(name string, leave bool, n int, stick time.Duration) matrixrtc.EventID {
 		t.Helper()
 		user, device := users[name].Self()

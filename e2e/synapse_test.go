@@ -14,6 +14,8 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/client"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -23,20 +25,19 @@ import (
 // when it is back, so is the member. Nobody sees anything in between.
 func TestSwitch(t *testing.T) {
 	t.Parallel()
-	hs := startSynapse(t)
+	hs := devstacktest.Synapse(t, nil)
 	for _, d := range []matrixrtc.Dialect{matrixrtc.Call, matrixrtc.Slot} {
 		t.Run(string(d.Name()), func(t *testing.T) {
 			t.Parallel()
 			cord := &cord{}
-			alice := registered(t, hs.URL(), "alice-"+string(d.Name()), cord)
-			bob := registered(t, hs.URL(), "bob-"+string(d.Name()), nil)
-			room, err := alice.CreateRoom(t.Context(), homeserver.NewRoom{Public: true})
+			owner := homeservertest.Register(t, hs.URL(), "alice-"+string(d.Name()))
+			bob := homeservertest.Register(t, hs.URL(), "bob-"+string(d.Name()))
+			room := homeservertest.Room(t, owner, bob)
+			alice, err := homeserver.Open(owner.Credentials(), &homeserver.Options{HTTP: &http.Client{Transport: cord}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := bob.Join(t.Context(), string(room)); err != nil {
-				t.Fatal(err)
-			}
+			t.Cleanup(func() { alice.Close() })
 			behindSwitch(t, d, opened(t, alice, room), opened(t, bob, room), cord)
 		})
 	}
@@ -147,23 +148,6 @@ func (c *cord) requests() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.asked)
-}
-
-func registered(t *testing.T, base, name string, over http.RoundTripper) *homeserver.Client {
-	t.Helper()
-	c, err := homeserver.Register(t.Context(), base, homeserver.Registration{User: name, Password: name + " secret"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if over != nil {
-		creds := c.Credentials()
-		c.Close()
-		if c, err = homeserver.Open(creds, &homeserver.Options{HTTP: &http.Client{Transport: over}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 func opened(t *testing.T, hs *homeserver.Client, room matrixrtc.RoomID) *client.Room {

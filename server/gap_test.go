@@ -19,6 +19,7 @@ import (
 	hsclient "github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
+	"github.com/matrixrtc-go/matrixrtc/internal/homeservertest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -44,7 +45,7 @@ type gapRoom struct {
 func newGapRoom(t *testing.T, site, hs string) *gapRoom {
 	t.Helper()
 	r := &gapRoom{t: t}
-	r.alice, r.bob = registered(t, site, "alice"), registered(t, hs, "bob")
+	r.alice, r.bob = homeservertest.Register(t, site, "alice"), homeservertest.Register(t, hs, "bob")
 	var err error
 	if r.id, err = r.alice.CreateRoom(t.Context(), hsclient.NewRoom{Name: "gap", Public: true, Levels: hsclient.MemberLevels()}); err != nil {
 		t.Fatal(err)
@@ -53,16 +54,6 @@ func newGapRoom(t *testing.T, site, hs string) *gapRoom {
 		t.Fatal(err)
 	}
 	return r
-}
-
-func registered(t *testing.T, base, name string) *hsclient.Client {
-	t.Helper()
-	c, err := hsclient.Register(t.Context(), base, hsclient.Registration{User: name, Password: "correct horse " + name}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 const callMember = "org.matrix.msc3401.call.member"

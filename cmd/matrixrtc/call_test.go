@@ -17,32 +17,10 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
-
-// dendrite starts a homeserver that ends with the test.
-func dendrite(t *testing.T) *devstack.Homeserver {
-	t.Helper()
-	hs, err := devstack.StartDendrite(t.Context(), &devstack.DendriteOptions{
-		Build: &devstack.BuildOptions{Progress: devstack.PrintProgress(os.Stderr)},
-	})
-	if errors.Is(err, devstack.ErrNoGo) || errors.Is(err, devstack.ErrDownload) {
-		t.Skipf("needs Dendrite: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the homeserver's log:\n%s", hs.Logs())
-		}
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return hs
-}
 
 // user is an account with a password, and a client of another device of it.
 type user struct {
@@ -86,7 +64,7 @@ func (p *program) stored() []string {
 
 func TestLoginAndLogout(t *testing.T) {
 	t.Parallel()
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
 	p := newProgram(t)
 	p.login(hs, alice)
@@ -146,7 +124,7 @@ func TestLoginAndLogout(t *testing.T) {
 // What a room does not allow is said by a code and in words.
 func TestRoomsThatRefuse(t *testing.T) {
 	t.Parallel()
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
 	p := newProgram(t)
 	p.login(hs, bob)
@@ -196,7 +174,7 @@ var (
 // One site, two people in a call, one who watches: all through the command
 // line, over a real homeserver and a real SFU.
 func TestCall(t *testing.T) {
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
 	room, err := alice.hs.CreateRoom(t.Context(), homeserver.NewRoom{Public: true})
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 )
 
 // A port that is taken is said at once, not after the homeserver was built,
@@ -45,7 +47,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 // A demo that nobody reads any more ends.
 func TestDemoWithoutReader(t *testing.T) {
 	t.Parallel()
-	dendrite(t).Close() // or skip
+	devstacktest.Dendrite(t, nil).Close() // or skip
 	p := newProgram(t)
 	ended := make(chan int, 1)
 	go func() {

@@ -22,6 +22,7 @@ import (
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -128,7 +129,7 @@ type pastScene struct {
 
 func newPastScene(t *testing.T) *pastScene {
 	t.Helper()
-	s := &pastScene{t: t, hs: dendrite(t)}
+	s := &pastScene{t: t, hs: devstacktest.Dendrite(t, nil)}
 	s.alice, s.bob, s.carol = register(t, s.hs, "alice"), register(t, s.hs, "bob"), register(t, s.hs, "carol")
 	var err error
 	s.room, err = s.alice.hs.CreateRoom(t.Context(), homeserver.NewRoom{Public: true, Alias: "daily"})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -27,7 +28,7 @@ func TestAskedForWrongly(t *testing.T) {
 // The token of somebody else is not stored under the name that was asked for.
 func TestLoginWithTokenOfAnother(t *testing.T) {
 	t.Parallel()
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	p := newProgram(t)
 	u := register(t, hs, "alice")
 	path := filepath.Join(p.home, "token")

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
@@ -49,7 +51,7 @@ func levels(t *testing.T, u user, room matrixrtc.RoomID) map[string]any {
 // and who can change it.
 func TestRoomPermissions(t *testing.T) {
 	t.Parallel()
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
 	p := newProgram(t)
 	p.login(hs, alice)
@@ -173,7 +175,7 @@ const keySecret = "not-a-secret-but-long-enough-for-livekit"
 // Members who are not on the SFU, who have left the room, whose time ran out, and one
 // who is well: over a real homeserver and a real SFU.
 func TestRoomClean(t *testing.T) {
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	alice, bob, carol := register(t, hs, "alice"), register(t, hs, "bob"), register(t, hs, "carol")
 	room, err := alice.hs.CreateRoom(t.Context(), homeserver.NewRoom{Public: true})
 	if err != nil {

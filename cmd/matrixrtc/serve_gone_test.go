@@ -15,6 +15,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/homeserver"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/livekit"
 	"github.com/matrixrtc-go/matrixrtc/media"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
@@ -79,7 +80,7 @@ func TestTellDoor(t *testing.T) {
 // Who is thrown out of a room that the site watches is thrown out of its call, and
 // does not get in again; elsewhere nothing changes.
 func TestServeWatchRemoves(t *testing.T) {
-	hs := dendrite(t)
+	hs := devstacktest.Dendrite(t, nil)
 	alice, bob := register(t, hs, "alice"), register(t, hs, "bob")
 	rooms := map[string]matrixrtc.RoomID{}
 	for _, name := range []string{"watched", "other"} {

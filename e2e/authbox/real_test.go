@@ -3,7 +3,6 @@ package authbox
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 )
 
 // realServers are started once each, by the first test that needs them.
@@ -65,12 +65,7 @@ func startReal(start func(context.Context, string) (*devstack.Homeserver, error)
 func needReal(t testing.TB, kind string) *homeserver {
 	t.Helper()
 	h, err := realServers[kind]()
-	switch {
-	case errors.Is(err, devstack.ErrNoPython), errors.Is(err, devstack.ErrNoGo), errors.Is(err, devstack.ErrDownload):
-		t.Skipf("needs %s: run once online with Go and Python on PATH, or set %s or %s (%v)", kind, devstack.DendriteEnv, devstack.SynapseEnv, err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	devstacktest.Need(t, err)
 	return h
 }
 

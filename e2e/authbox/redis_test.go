@@ -1,11 +1,11 @@
 package authbox
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack"
+	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 )
 
 // startRedis starts one, and returns the variables that lead to it.
@@ -15,14 +15,7 @@ func startRedis(t testing.TB, password string) (*devstack.Redis, env) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := devstack.StartRedis(t.Context(), &devstack.RedisOptions{AppendOnly: true, Port: port, Password: password})
-	if errors.Is(err, devstack.ErrNoRedis) {
-		t.Skip("needs Redis: apt-get install redis-server, or point $" + devstack.RedisEnv + " to one")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
+	r := devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: true, Port: port, Password: password})
 	e := env{"LIVEKIT_REDIS_URL": r.URL()}
 	if password != "" {
 		e = env{"LIVEKIT_REDIS_URL": fmt.Sprintf("redis://127.0.0.1:%d", port), "LIVEKIT_REDIS_PASSWORD": password}
