@@ -1,8 +1,14 @@
 package auth
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/matrixrtc-go/matrixrtc"
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
@@ -136,4 +142,50 @@ func (q *request) readShared(token *authapi.OpenIDToken) *failure {
 		return badJSON("delay_timeout is longer than a year")
 	}
 	return nil
+}
+
+// errUTF8: JSON is UTF-8. Whoever reads it otherwise reads another room.
+var errUTF8 = &bodyError{"not UTF-8"}
+
+// decode reads exactly one JSON value. Unless it is lenient it refuses keys that
+// the type does not have.
+func decode(data []byte, into any, lenient bool) error {
+	if !utf8.Valid(data) {
+		return errUTF8
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if !lenient {
+		d.DisallowUnknownFields()
+	}
+	if err := d.Decode(into); err != nil {
+		return wrongBody(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return &bodyError{"something follows the JSON value"}
+	}
+	return nil
+}
+
+// bodyError says in plain words what is wrong with a body, for who sent it. It holds
+// nothing of the body but the name of a field.
+type bodyError struct{ what string }
+
+func (e *bodyError) Error() string { return e.what }
+
+// wrongBody is a bodyError for an error of encoding/json.
+func wrongBody(err error) error {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind, _, _ := strings.Cut(wrong.Value, " ") // the number follows, whatever its length
+		if wrong.Field == "" {
+			return &bodyError{"a JSON object is wanted, not " + kind}
+		}
+		return &bodyError{fmt.Sprintf("%s is of the wrong kind, or out of range: %s", wrong.Field, kind)}
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return &bodyError{"unknown field " + shorten(name)}
+	}
+	if errors.Is(err, io.EOF) {
+		return &bodyError{"it is empty"}
+	}
+	return &bodyError{shorten(strings.TrimPrefix(err.Error(), "json: "))}
 }

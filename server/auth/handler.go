@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
@@ -103,13 +101,26 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == authapi.PathWebhook:
 		s.serveWebhook(w, r)
 	case e == nil:
-		h.Set("Access-Control-Allow-Origin", "*")
-		s.metrics.request("other", http.StatusNotFound, 0)
-		s.buffers.writeJSON(w, http.StatusNotFound, &authapi.Error{Code: authapi.CodeUnrecognized, Message: "no such endpoint"})
+		s.serveNothing(w, r)
 	default:
 		s.serve(w, r, e)
 	}
 }
+
+// serveNothing answers requests to paths where nothing is.
+func (s *Service) serveNothing(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	id := newID()
+	h.Set("X-Request-Id", id)
+	// Scanners ask for anything; who sets a proxy up wants to know what it asks for.
+	s.log.Debug("no such endpoint", "request", id, "method", shorten(r.Method), "path", shorten(r.URL.EscapedPath()))
+	s.metrics.request("other", http.StatusNotFound, 0)
+	s.buffers.writeJSON(w, http.StatusNotFound, &authapi.Error{Code: authapi.CodeUnrecognized, Message: "no such endpoint (request " + id + ")"})
+}
+
+// newID is the id of a request, which a user can quote and an operator can search for.
+func newID() string { return rand.Text()[:13] }
 
 // readBy is until when the body of a request must be there; zero: it is there. A body
 // that did not come in time keeps its end: who sends a byte now and then would hold
@@ -151,8 +162,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 		s.metrics.request(e.name, http.StatusMethodNotAllowed, 0)
 		return
 	}
-	// The id is what a user can quote and an operator can search for.
-	id := rand.Text()[:13]
+	id := newID()
 	h.Set("X-Request-Id", id)
 	if e.cors {
 		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
@@ -163,7 +173,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	answer, fail := s.answer(w, r, e, log, start)
 	took := time.Since(start)
 	if fail != nil {
-		log.Log(r.Context(), fail.level(), "refused", "status", fail.status, "reason", fail.reason, "took", took.Round(time.Millisecond))
+		log.Log(r.Context(), fail.level(), "refused", "status", fail.status, "reason", fail.logged(), "took", took.Round(time.Millisecond))
 		if fail.retry > 0 {
 			h.Set("Retry-After", strconv.Itoa(int(math.Ceil(fail.retry.Seconds()))))
 		}
@@ -238,10 +248,25 @@ type failure struct {
 }
 
 func (f *failure) level() slog.Level {
-	if f.status >= 500 {
+	switch {
+	case f.status >= 500:
 		return slog.LevelError
+	case errors.As(f.reason, new(*ownTrouble)):
+		return slog.LevelWarn
 	}
 	return slog.LevelInfo
+}
+
+// maxReason bounds what strangers can have written into the log, in bytes.
+const maxReason = 512
+
+// logged is the reason as the log gets it.
+func (f *failure) logged() string {
+	text := f.reason.Error()
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
+	}
+	return text
 }
 
 func badJSON(message string) *failure {
@@ -249,7 +274,11 @@ func badJSON(message string) *failure {
 }
 
 func notJSON(err error) *failure {
-	return &failure{http.StatusBadRequest, authapi.CodeNotJSON, "the body is not the JSON that this endpoint takes", err, 0}
+	message := "the body is not the JSON that this endpoint takes"
+	if what, ok := errors.AsType[*bodyError](err); ok {
+		message += ": " + what.Error()
+	}
+	return &failure{http.StatusBadRequest, authapi.CodeNotJSON, message, err, 0}
 }
 
 func limited(wait time.Duration) *failure {
@@ -258,28 +287,6 @@ func limited(wait time.Duration) *failure {
 
 func retryMillis(d time.Duration) int64 {
 	return int64(math.Ceil(float64(d) / float64(time.Millisecond)))
-}
-
-// errUTF8: JSON is UTF-8. Whoever reads it otherwise reads another room.
-var errUTF8 = errors.New("not UTF-8")
-
-// decode reads exactly one JSON value. Unless it is lenient it refuses keys that
-// the type does not have.
-func decode(data []byte, into any, lenient bool) error {
-	if !utf8.Valid(data) {
-		return errUTF8
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if !lenient {
-		d.DisallowUnknownFields()
-	}
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the JSON value")
-	}
-	return nil
 }
 
 // pool is of buffers for bodies, read and written.

@@ -28,8 +28,8 @@ func bearer(r *http.Request) (Secret, *failure) {
 	if len(values) == 0 {
 		return "", errMissingToken
 	}
-	token, ok := strings.CutPrefix(values[0], "Bearer ")
-	if !ok || token == "" {
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return "", errMissingToken
 	}
 	return Secret(token), nil

@@ -308,7 +308,7 @@ func (s *Service) transaction(ctx context.Context, _ *slog.Logger, _ *http.Reque
 		} `json:"events"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, notJSON(err)
+		return nil, notJSON(wrongBody(err))
 	}
 	for _, e := range in.Events {
 		if e.Type != "m.room.member" || e.StateKey == nil {

@@ -277,7 +277,7 @@ func TestSignedRequests(t *testing.T) {
 		"other method":       {two, func(r *xmatrix.Request) { r.Method = "PUT" }, peerBody, nil, 401},
 		"for another server": {two, func(r *xmatrix.Request) { r.Destination = "three.example" }, peerBody, nil, 401},
 		"of ourselves":       {two, func(r *xmatrix.Request) { r.Origin = "one.example" }, peerBody, nil, 401},
-		"for nobody named":   {two, func(r *xmatrix.Request) { r.Destination = "" }, peerBody, nil, 200},
+		"signed for nobody":  {two, func(r *xmatrix.Request) { r.Destination = "" }, peerBody, nil, 401},
 		"of another server":  {eve, func(r *xmatrix.Request) { r.Origin = "127.0.0.1:1" }, peerBody, nil, 401},
 		"body twice a key":   {two, nil, strings.Replace(peerBody, "{", `{"slot_id":"x",`, 1), nil, 401},
 		"keys of another": {two, nil, peerBody, func(p *peerServer) {
@@ -308,6 +308,32 @@ func TestSignedRequests(t *testing.T) {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
+	}
+}
+
+// The server that a request is for is signed also where the header does not name it: old
+// homeservers do so. What was signed for another server, or for nobody, is not for us.
+func TestSignedForUsUnnamed(t *testing.T) {
+	t.Parallel()
+	for destination, want := range map[string]int{"one.example": 200, "three.example": 401, "": 401} {
+		s := newHomeSite(t, nil)
+		h := sign(t, testSigningKey(t, "two.example"), xmatrix.Request{Method: "POST", URI: ssToken, Origin: "two.example", Destination: destination, Content: []byte(peerBody)})
+		h["Authorization"][0] = strings.Replace(h["Authorization"][0], `destination="`+destination+`",`, "", 1)
+		if w := s.request("POST", ssToken, peerBody, h); w.Code != want || strings.Contains(h["Authorization"][0], "destination") {
+			t.Errorf("signed for %q: %d %s", destination, w.Code, w.Body)
+		}
+	}
+}
+
+// The name of a scheme is not told apart by capital letters (RFC 9110, section 11.1).
+func TestBearerInAnyLetters(t *testing.T) {
+	t.Parallel()
+	s := newHomeSite(t, nil)
+	for _, scheme := range []string{"Bearer", "bearer", "BEARER"} {
+		h := head{"Authorization": {scheme + " " + string(hsToken)}, authapi.HeaderUser: {"@ann:one.example"}}
+		if w := s.request("POST", csToken, homeBody, h); w.Code != 200 {
+			t.Errorf("%s: %d %s", scheme, w.Code, w.Body)
+		}
 	}
 }
 

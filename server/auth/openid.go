@@ -30,6 +30,33 @@ const (
 // errCrowded: too many tokens are being checked.
 var errCrowded = errors.New("too many tokens are being checked")
 
+// ownTrouble: a homeserver that the operator named cannot be asked, which is for the
+// operator to mend.
+type ownTrouble struct {
+	err  error
+	hint string
+}
+
+func (e *ownTrouble) Error() string { return e.err.Error() + "; " + e.hint }
+func (e *ownTrouble) Unwrap() error { return e.err }
+
+// troubled adds what to do about it to an error of asking a server that the operator
+// named. A server that refuses a token has no trouble.
+func (o *servers) troubled(ctx context.Context, server string, err error) error {
+	status := (*statusError)(nil)
+	switch {
+	case !o.named(server) || errors.Is(ctx.Err(), context.Canceled):
+		return err
+	case !errors.As(err, &status):
+		return &ownTrouble{err, "if its federation API is elsewhere, say so in homeserver_overrides"}
+	case status.status == http.StatusNotFound:
+		return &ownTrouble{err, "its federation API is not there: Synapse needs the resource openid or federation in a listener, a reverse proxy has to pass /_matrix/federation on, or homeserver_overrides has to say where it is"}
+	case status.status >= 500:
+		return &ownTrouble{err, "it is down, or its reverse proxy does not reach it"}
+	}
+	return err
+}
+
 // openID asks homeservers whom an OpenID token belongs to (server-server API,
 // "OpenID"). Without a window it keeps no answer: a token that was taken back is
 // refused at once.
@@ -77,7 +104,7 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 		err = &statusError{a.status}
 	}
 	if err != nil {
-		return "", fmt.Errorf("asking %s for the user of a token: %w", name.name, err)
+		return "", fmt.Errorf("asking %s for the user of a token: %w", name.name, o.servers.troubled(ctx, server, err))
 	}
 	var info struct {
 		Sub string `json:"sub"`

@@ -98,6 +98,7 @@ func (k *keyring) verify(ctx context.Context, header []string, own string, r xma
 	if len(header) == 0 || len(header) > 4 {
 		return "", errors.New("want one to four X-Matrix authorizations")
 	}
+	r.Destination = own
 	origin, err := "", error(nil)
 	for _, h := range header {
 		a, err := xmatrix.Parse(h)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 )
@@ -21,7 +23,10 @@ const (
 )
 
 // Rule gives users access. Its patterns are compared with the whole name; "*"
-// stands for any text, "?" for one byte, an empty pattern for everything.
+// stands for any text, "?" for one character, an empty pattern for everything. Of the
+// names of servers, also in user ids, it is not looked at whether letters are capital,
+// nor at a dot at the end: DNS does not tell such names apart, and who is refused by one
+// could come by another. A port is a part of the name.
 type Rule struct {
 	// Server is the user's homeserver, User the user id, Room the Matrix room id.
 	Server, User, Room string
@@ -120,9 +125,12 @@ func CheckPolicy(p Policy) error {
 // access is what a user may do in a room. home says that the request came by the
 // endpoints for homeservers, where one's own users have full access.
 func (s *Service) access(server, user, room string, home bool) Access {
-	for _, r := range s.policy.Rules {
-		if match(r.Server, server) && match(r.User, user) && match(r.Room, room) {
-			return r.Access
+	if len(s.policy.Rules) > 0 {
+		server, user := plainServer(server), plainUser(user)
+		for _, r := range s.policy.Rules {
+			if match(plainServer(r.Server), server) && match(plainUser(r.User), user) && match(r.Room, room) {
+				return r.Access
+			}
 		}
 	}
 	if s.fullAccess[AnyServer] || s.fullAccess[server] || home && s.local(server) {
@@ -160,11 +168,14 @@ func match(pattern, name string) bool {
 		case p < len(pattern) && pattern[p] == '*':
 			star, from = p, n
 			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
+		case p < len(pattern) && pattern[p] == '?':
+			p++
+			n += letter(name[n:])
+		case p < len(pattern) && pattern[p] == name[n]:
 			p++
 			n++
 		case star >= 0:
-			from++
+			from += letter(name[from:])
 			p, n = star+1, from
 		default:
 			return false
@@ -174,4 +185,26 @@ func match(pattern, name string) bool {
 		p++
 	}
 	return p == len(pattern)
+}
+
+// letter is the length of the first character of a text, in bytes.
+func letter(s string) int {
+	_, n := utf8.DecodeRuneInString(s)
+	return n
+}
+
+// plainServer is the name of a server, or a pattern for it, as rules compare it: in small
+// letters, and without a dot at the end of the host.
+func plainServer(s string) string {
+	return strings.TrimSuffix(strings.Replace(strings.ToLower(s), ".:", ":", 1), ".")
+}
+
+// plainUser is a user id, or a pattern for it, with its server as rules compare it.
+func plainUser(s string) string {
+	local, server, ok := strings.Cut(s, ":")
+	plain := plainServer(server)
+	if !ok || plain == server {
+		return s
+	}
+	return local + ":" + plain
 }

@@ -21,7 +21,7 @@ func TestMatch(t *testing.T) {
 	}{
 		{"", "anything", true}, {"*", "", true}, {"a", "a", true}, {"a", "A", false}, {"a", "ab", false}, {"a*", "ab", true},
 		{"*.example", "one.example", true}, {"*.example", "example", false}, {"*.example", "one.example.org", false},
-		{"?ne", "one", true}, {"?ne", "ne", false}, {"@*:one.example", "@ann:one.example", true}, {"@*:one.example", "@a:b:one.example", true},
+		{"?ne", "one", true}, {"@?o:x", "@éo:x", true}, {"@??o:x", "@éo:x", false}, {"*?é", "éé", true}, {"*??é", "éé", false}, {"@*?:x", "@é:x", true}, {"?ne", "ne", false}, {"@*:one.example", "@ann:one.example", true}, {"@*:one.example", "@a:b:one.example", true},
 		{"a*b*c", "aXbYbZc", true}, {"a*b*c", "aXbY", false}, {"**", "x", true}, {"*a", "aaa", true}, {"a?", "a", false}, {"[a]", "a", false},
 	} {
 		if got := match(c.pattern, c.name); got != c.want {
@@ -56,6 +56,9 @@ func TestPolicy(t *testing.T) {
 		"full by server":            {Policy{Rules: []Rule{{Server: "two.*", Access: AccessFull}}}, want{200, true, true}, want{200, true, true}},
 		"none by user":              {Policy{Rules: []Rule{{User: "@ann:*", Access: AccessNone}}}, want{403, false, false}, want{200, false, true}},
 		"restricted by room":        {Policy{Rules: []Rule{{Room: "!room:*", Access: AccessRestricted}}}, want{200, false, true}, want{200, false, true}},
+		"none by server, capitals":  {Policy{Rules: []Rule{{Server: "TWO.example", Access: AccessNone}}}, want{200, true, true}, want{403, false, false}},
+		"none by user, capitals":    {Policy{Rules: []Rule{{User: "@*:Two.Example", Access: AccessNone}}}, want{200, true, true}, want{403, false, false}},
+		"none by user, of another":  {Policy{Rules: []Rule{{User: "@Bob:two.example", Access: AccessNone}}}, want{200, true, true}, want{200, false, true}},
 		"another room":              {Policy{Rules: []Rule{{Room: "!other:*", Access: AccessNone}}}, want{200, true, true}, want{200, false, true}},
 		"the first that fits":       {Policy{Rules: []Rule{{User: "@bob:two.example", Access: AccessFull}, {Access: AccessNone}}}, want{403, false, false}, want{200, true, true}},
 		"all parts of a rule":       {Policy{Rules: []Rule{{Server: "one.example", Room: "!other:x", Access: AccessNone}}}, want{200, true, true}, want{200, false, true}},
@@ -285,5 +288,27 @@ func TestTransactionRemoves(t *testing.T) {
 	send(event("m.room.member", "!room:x", "@ann:one.example", `"ban"`))
 	if got := sfu.list(); len(got) != 1 || got[0] != hashOf("!room:x", "m.call#ROOM")+" "+hashOf("@ann:one.example", "m1") {
 		t.Errorf("removed %q", got)
+	}
+}
+
+// A rule against a server holds for each way to write its name that leads to it. The
+// names of users and rooms are what they are.
+func TestRulesBySpelling(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t, &rooms{}, &Options{Policy: Policy{Rules: []Rule{
+		{Server: "evil.example", Access: AccessNone}, {User: "@*:spam.example:8448", Access: AccessNone}, {Server: "[2001:db8::a]", Access: AccessNone}, {User: "@eve:*", Access: AccessNone},
+	}}})
+	for _, c := range []struct {
+		server, user string
+		want         Access
+	}{
+		{"evil.example", "@a:evil.example", AccessNone}, {"EVIL.example", "@a:EVIL.example", AccessNone}, {"evil.example.", "@a:evil.example.", AccessNone},
+		{"Spam.example:8448", "@a:Spam.example:8448", AccessNone}, {"spam.example.:8448", "@a:spam.example.:8448", AccessNone},
+		{"[2001:DB8::A]", "@a:[2001:DB8::A]", AccessNone}, {"x.example", "@eve:x.example", AccessNone},
+		{"x.example", "@EVE:x.example", AccessRestricted}, {"spam.example", "@a:spam.example", AccessRestricted}, {"ONE.example", "@a:ONE.example", AccessRestricted},
+	} {
+		if got := s.access(c.server, c.user, "!r", false); got != c.want {
+			t.Errorf("%s of %s: %s, want %s", c.user, c.server, got, c.want)
+		}
 	}
 }

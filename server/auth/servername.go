@@ -116,5 +116,5 @@ func shorten(s string) string {
 	if len(s) <= 64 {
 		return s
 	}
-	return s[:64] + "…"
+	return strings.ToValidUTF8(s[:64], "") + "…"
 }

@@ -15,8 +15,7 @@ type Request struct {
 	Method string
 	// URI is the path and query as they were sent, escapes and all.
 	URI string
-	// Origin and Destination are server names; Destination may be "" where an old
-	// homeserver does not sign it.
+	// Origin and Destination are server names.
 	Origin, Destination string
 	// Content is the JSON body, nil if there is none.
 	Content []byte
@@ -24,6 +23,7 @@ type Request struct {
 
 // Authorization is a header of the scheme X-Matrix.
 type Authorization struct {
+	// Destination is "" where an old homeserver does not name it.
 	Origin, Destination string
 	// KeyID is "ed25519:name".
 	KeyID string
@@ -112,9 +112,14 @@ func quoted(s string) (value, rest string, ok bool) {
 	return "", "", false
 }
 
-// Verify checks a signature of a request with the origin's key.
+// Verify checks a signature of a request with the origin's key. r.Destination is the
+// server that checks: it is signed also by homeservers that do not name it in the header,
+// so that nobody can pass a request on that was meant for them.
 func (a *Authorization) Verify(r Request, key ed25519.PublicKey) error {
-	r.Origin, r.Destination = a.Origin, a.Destination
+	if a.Destination != "" && a.Destination != r.Destination {
+		return errors.New("the request was signed for another server")
+	}
+	r.Origin = a.Origin
 	signed, err := r.canonical()
 	if err != nil {
 		return err

@@ -1,0 +1,116 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+)
+
+// What is wrong with a body is said to who sent it, in plain words. Neither they nor the
+// log get more of the body than the name of a field.
+func TestBodyErrorsAreTold(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("9", 60_000)
+	for body, want := range map[string]string{
+		"":                      "it is empty",
+		"{":                     "unexpected EOF",
+		"[]":                    "a JSON object is wanted, not array",
+		"{} {}":                 "something follows",
+		"{\"room\":\"\xff\"}":   "not UTF-8",
+		`{"extra":1}`:           `unknown field "extra"`,
+		`{"room":5}`:            "room is of the wrong kind, or out of range: number",
+		`{"delay_timeout":1.5}`: "delay_timeout is of the wrong kind, or out of range: number",
+		`{"openid_token":{"expires_in":"SECRET"}}`:      "openid_token.expires_in is of the wrong kind, or out of range: string",
+		`{"openid_token":{"expires_in":` + long + `}}`:  "openid_token.expires_in is of the wrong kind, or out of range: number",
+		`{"` + strings.Repeat("A", 60_000) + `":1}`:     `unknown field "AAAA`,
+		`{"` + strings.Repeat("\u00e9", 9_000) + `":1}`: `unknown field "éé`,
+	} {
+		var log bytes.Buffer
+		s := newTestService(t, &rooms{}, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		w := post(s, "/sfu/get", body)
+		var e authapi.Error
+		if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != 400 || e.Code != authapi.CodeNotJSON || !strings.Contains(e.Message, want) {
+			t.Errorf("%.40s: %d %.300s", body, w.Code, w.Body)
+		}
+		if n := max(w.Body.Len(), log.Len()); n > 600 {
+			t.Errorf("%.40s: %d bytes", body, n)
+		}
+		if said := w.Body.String() + log.String(); strings.Contains(said, "SECRET") || strings.Contains(said, "Go struct") || !utf8.ValidString(said) {
+			t.Errorf("%.40s: %s", body, said)
+		}
+	}
+}
+
+// Whatever a homeserver sends, what it has logged is bounded.
+func TestReasonsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := &failure{reason: errors.New(strings.Repeat("é", 10_000))}
+	if got := f.logged(); len(got) > maxReason+10 || !utf8.ValidString(got) {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// A path where nothing is has an id, too, and the log tells the path to who asks for it.
+func TestNothingThere(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := newTestService(t, &rooms{}, &Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	w := post(s, "/rtc/sfu/get"+strings.Repeat("x", 5000), "{}")
+	id := w.Header().Get("X-Request-Id")
+	if w.Code != 404 || id == "" || !strings.Contains(w.Body.String(), "(request "+id+")") || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if got := log.String(); !strings.Contains(got, "path=/rtc/sfu/get") || !strings.Contains(got, id) || len(got) > 400 {
+		t.Error(got)
+	}
+}
+
+// Where our own homeserver cannot be asked the log says what to do, and says it to who
+// wants warnings alone; what strangers' homeservers do is not a warning.
+func TestOwnHomeserverTrouble(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer int
+		server string
+		warns  string
+	}{
+		"no federation API":   {404, "one.example", "openid"},
+		"down":                {502, "one.example", "reverse proxy"},
+		"nobody there":        {0, "one.example", "homeserver_overrides"},
+		"refused":             {401, "one.example", ""},
+		"a stranger's":        {404, "127.0.0.1:1", ""},
+		"a stranger's, named": {404, "[::1]:1", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.answer) }))
+			defer hs.Close()
+			if c.answer == 0 {
+				hs.Close()
+			}
+			var log bytes.Buffer
+			s, err := New(Config{
+				Key: testKey, Secret: testSecret, SFUURL: "wss://sfu.example.org", Rooms: &rooms{},
+				FullAccess: []string{"one.example"}, Overrides: map[string]string{"one.example": hs.URL},
+			}, &Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if w := post(s, "/sfu/get", sfuGetBody("tok-ann", c.server, "")); w.Code != 401 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if got := log.String(); (c.warns == "") != (got == "") || !strings.Contains(got, c.warns) || strings.Contains(got, "tok-ann") {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
