@@ -92,6 +92,21 @@ func Within(nets []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// hop is an address in X-Forwarded-For. Some proxies write the port after it.
+func hop(text string) (netip.Addr, error) {
+	text = strings.TrimSpace(text)
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		if p, perr := netip.ParseAddrPort(text); perr == nil {
+			return p.Addr(), nil
+		}
+		if inside, ok := strings.CutPrefix(text, "["); ok && strings.HasSuffix(inside, "]") {
+			return netip.ParseAddr(strings.TrimSuffix(inside, "]"))
+		}
+	}
+	return a, err
+}
+
 // ClientAddr is the address that a request is counted under: the peer's, or the
 // nearest one in X-Forwarded-For that no trusted proxy wrote about itself. What
 // stands further left there is the client's own claim and is not believed. An
@@ -109,7 +124,7 @@ func ClientAddr(r *http.Request, trusted []netip.Prefix) (addr netip.Addr, named
 		}
 	}
 	for i := len(hops) - 1; i >= 0 && Within(trusted, addr); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		next, err := hop(hops[i])
 		if err != nil {
 			break
 		}

@@ -195,24 +195,42 @@ func (r *resolver) fetchWellKnown(ctx context.Context, host string) (serverName,
 		return serverName{}, 0, fmt.Errorf(".well-known/matrix/server: %w", err)
 	}
 	n, err := parseServerName(doc.Server)
-	return n, maxAge(resp.Header), err
+	return n, maxAge(resp.Header, time.Now()), err
 }
 
-// maxAge is how long the answer allows to be kept, within our bounds.
-func maxAge(h http.Header) time.Duration {
+// maxAge is how long the answer allows to be kept from now on, within our bounds: the
+// words of Cache-Control, less the time that it was kept on its way (Age), or else
+// Expires (RFC 9111, sections 4.2.1 and 5.3).
+func maxAge(h http.Header, now time.Time) time.Duration {
 	for part := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
 		part = strings.ToLower(strings.TrimSpace(part))
 		if part == "no-store" || part == "no-cache" {
 			return keepMin
 		}
 		if v, ok := strings.CutPrefix(part, "max-age="); ok {
-			if secs, err := strconv.ParseUint(v, 10, 31); err == nil {
-				return min(max(time.Duration(secs)*time.Second, keepMin), keepMax)
+			if secs, err := strconv.ParseUint(strings.Trim(v, `"`), 10, 31); err == nil {
+				age, err := strconv.ParseUint(h.Get("Age"), 10, 31)
+				if err != nil {
+					age = 0
+				}
+				return bounded(time.Duration(secs)*time.Second - time.Duration(age)*time.Second)
 			}
 		}
 	}
+	if text := h.Get("Expires"); text != "" {
+		end, err := http.ParseTime(text)
+		if err != nil {
+			return keepMin // such as "0": it has expired
+		}
+		if from, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = from // by the clock of the server
+		}
+		return bounded(end.Sub(now))
+	}
 	return keepDefault
 }
+
+func bounded(d time.Duration) time.Duration { return min(max(d, keepMin), keepMax) }
 
 // srv is where the SRV records of a service point to, nil without any. A
 // failing DNS server counts as none: many answer so for names that they do not

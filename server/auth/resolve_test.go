@@ -241,11 +241,31 @@ func TestMaxAge(t *testing.T) {
 		"": keepDefault, "no-store": keepMin, "public, max-age=3600": time.Hour, "MAX-AGE=1": keepMin,
 		"max-age=99999999": keepMax, "max-age=x": keepDefault, "max-age=99999999999999999999": keepDefault,
 	}
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for v := range want {
-		got[v] = maxAge(http.Header{"Cache-Control": {v}})
+		got[v] = maxAge(http.Header{"Cache-Control": {v}}, now)
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+	for name, c := range map[string]struct {
+		header http.Header
+		want   time.Duration
+	}{
+		"kept on its way":        {http.Header{"Cache-Control": {"max-age=7200"}, "Age": {"3600"}}, time.Hour},
+		"kept for too long":      {http.Header{"Cache-Control": {"max-age=3600"}, "Age": {"99999"}}, keepMin},
+		"an age that is none":    {http.Header{"Cache-Control": {"max-age=3600"}, "Age": {"old"}}, time.Hour},
+		"quoted":                 {http.Header{"Cache-Control": {`max-age="3600"`}}, time.Hour},
+		"expires":                {http.Header{"Expires": {"Mon, 23 Nov 2026 14:00:00 GMT"}}, 2 * time.Hour},
+		"expires, another clock": {http.Header{"Expires": {"Mon, 23 Nov 2020 14:00:00 GMT"}, "Date": {"Mon, 23 Nov 2020 13:00:00 GMT"}}, time.Hour},
+		"has expired":            {http.Header{"Expires": {"Mon, 23 Nov 2026 11:00:00 GMT"}}, keepMin},
+		"expires at no time":     {http.Header{"Expires": {"0"}}, keepMin},
+		"expires in a century":   {http.Header{"Expires": {"Mon, 23 Nov 2126 11:00:00 GMT"}}, keepMax},
+		"max-age counts":         {http.Header{"Cache-Control": {"public, max-age=3600"}, "Expires": {"0"}}, time.Hour},
+	} {
+		if got := maxAge(c.header, now); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
 
