@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +90,7 @@ func startHome(t *testing.T, kind, name string, services ...[]byte) *devstack.Ho
 // appSite is a running site.
 type appSite struct {
 	*server.Server
-	log *siteLog
+	log *rtctest.Log
 	end func() // and wait until it has ended
 }
 
@@ -112,9 +111,9 @@ func (h *appHome) site(t *testing.T, change func(*server.Config)) *appSite {
 	if change != nil {
 		change(cfg)
 	}
-	s := &appSite{log: &siteLog{}}
+	s := &appSite{log: &rtctest.Log{}}
 	var err error
-	s.Server, err = server.New(cfg, &server.Options{Drain: -1, Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	s.Server, err = server.New(cfg, &server.Options{Drain: -1, Logger: s.log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,24 +143,6 @@ func (h *appHome) site(t *testing.T, change func(*server.Config)) *appSite {
 	}
 	h.front.set(t, "", "http://"+s.PublicAddr().String())
 	return s
-}
-
-// siteLog is what a site has written.
-type siteLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *siteLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *siteLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // alias is the LiveKit room of a Matrix room's call.

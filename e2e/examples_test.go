@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"io"
 	"log"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -82,7 +80,7 @@ type example struct {
 	t    *testing.T
 	name string
 	cmd  *exec.Cmd
-	out  output
+	out  rtctest.Log
 	done chan error
 }
 
@@ -127,22 +125,4 @@ func (e *example) ends() {
 	case <-time.After(30 * time.Second):
 		e.t.Fatalf("examples/%s does not end", e.name)
 	}
-}
-
-// output collects what a process writes.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

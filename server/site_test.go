@@ -2,19 +2,16 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +19,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/sfu"
 )
 
@@ -29,36 +27,18 @@ import (
 type running struct {
 	*Server
 	t    *testing.T
-	log  *logBuffer
+	log  *rtctest.Log
 	stop context.CancelFunc
 	done chan error
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 // serve starts a site on free loopback ports.
 func serve(t *testing.T, cfg *Config, admin http.Handler) *running {
 	t.Helper()
 	cfg.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	r := &running{t: t, log: &logBuffer{}, done: make(chan error, 1)}
-	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r := &running{t: t, log: &rtctest.Log{}, done: make(chan error, 1)}
 	var err error
-	if r.Server, err = New(cfg, &Options{Logger: log, Admin: admin, Drain: -1}); err != nil {
+	if r.Server, err = New(cfg, &Options{Logger: r.log.Logger(), Admin: admin, Drain: -1}); err != nil {
 		t.Fatal(err)
 	}
 	if r.PublicAddr() != nil || r.URL() != "" || r.DiscoveryJSON() != nil || r.Advertised() != "" {

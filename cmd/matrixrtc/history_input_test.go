@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/report"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
 // What cannot be read is said, with its line, and costs nothing else.
@@ -165,7 +166,7 @@ func TestHistoryInterrupted(t *testing.T) {
 		fed := make(chan struct{})
 		go func() { defer close(fed); feed(ctx, w) }()
 		ended := make(chan int, 1)
-		var out, errs lockedBuffer
+		var out, errs rtctest.Log
 		go func() { ended <- run(ctx, []string{"history", "-", "--json"}, streams{r, &out, &errs}, p.env) }()
 		_, _ = w.Write([]byte("hello\n")) // it has begun
 		cancel()

@@ -7,11 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -64,7 +64,7 @@ type running struct {
 	args      []string
 	cancel    context.CancelFunc
 	ended     chan int
-	out, errs lockedBuffer
+	out, errs rtctest.Log
 }
 
 // start starts a command; it is stopped at the end of the test at the latest.
@@ -99,24 +99,6 @@ func (r *running) interrupt() int {
 	code := <-r.ended
 	r.ended <- code
 	return code
-}
-
-// lockedBuffer is a buffer that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // golden compares with a file in testdata.

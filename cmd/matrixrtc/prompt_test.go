@@ -19,7 +19,7 @@ func TestConfirm(t *testing.T) {
 		"n\n": errNo, "\n": errNo, "yess\n": errNo, "\x04": errNo, strings.Repeat("y", 3000) + "\n": errNo,
 	} {
 		keyboard, tty := terminal(t)
-		var errs lockedBuffer
+		var errs rtctest.Log
 		a := &app{streams: streams{in: tty, out: &bytes.Buffer{}, err: &errs}}
 		if !a.canAsk() {
 			t.Fatal("a terminal cannot be asked")
@@ -38,7 +38,7 @@ func TestConfirm(t *testing.T) {
 func TestConfirmInterrupted(t *testing.T) {
 	t.Parallel()
 	_, tty := terminal(t)
-	var errs lockedBuffer
+	var errs rtctest.Log
 	a := &app{streams: streams{in: tty, out: &bytes.Buffer{}, err: &errs}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

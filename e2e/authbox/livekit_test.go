@@ -61,20 +61,13 @@ livekit:
 	if err != nil {
 		return nil, err
 	}
-	log := &record{}
 	cmd := exec.Command(suite.ours, "serve", "--config", config)
 	cmd.Env, cmd.Dir = env{"MATRIXRTC_ADMIN_LISTEN": ""}.list(), suite.dir
-	cmd.Stdout, cmd.Stderr = log, log
-	dieWithUs(cmd)
-	if err := cmd.Start(); err != nil {
+	c, err := begin(cmd)
+	if err != nil {
 		return nil, err
 	}
-	ended := make(chan struct{})
-	go func() { // waited for at the end of the suite
-		defer close(ended)
-		_ = cmd.Wait() // its log tells
-	}()
-	atEnd(func() { _ = cmd.Process.Kill(); <-ended; s.hook.Close() })
+	atEnd(func() { c.kill(); s.hook.Close() })
 	s.url = fmt.Sprintf("ws://127.0.0.1:%d", port)
 	base := fmt.Sprintf("http://127.0.0.1:%d", port)
 	s.api = livekit.NewRoomServiceProtobufClient(base, http.DefaultClient)
@@ -89,10 +82,10 @@ livekit:
 		}
 		select {
 		case <-tick.C:
-		case <-ended:
-			return nil, fmt.Errorf("the SFU has ended:\n%s", log)
+		case <-c.done:
+			return nil, fmt.Errorf("the SFU has ended:\n%s", &c.log)
 		case <-deadline:
-			return nil, fmt.Errorf("the SFU does not start:\n%s", log)
+			return nil, fmt.Errorf("the SFU does not start:\n%s", &c.log)
 		}
 	}
 })

@@ -55,11 +55,9 @@ func beParticipant(in io.Reader, out io.Writer) int {
 
 // participant is somebody with a ticket, as a process.
 type participant struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *record
-	done chan struct{}
+	*child
+	t  testing.TB
+	in io.WriteCloser
 }
 
 // join joins by an answer of the service.
@@ -75,19 +73,15 @@ func joinBy(t testing.TB, by ticket) *participant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &participant{t: t, cmd: exec.Command(self), out: &record{}, done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), envPart+"=participant")
-	p.cmd.Stdout, p.cmd.Stderr = p.out, io.Discard
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), envPart+"=participant")
+	p := &participant{t: t}
+	if p.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	if p.child, err = begin(cmd); err != nil {
 		t.Fatal(err)
 	}
-	go func() { // kill waits for done
-		defer close(p.done)
-		_ = p.cmd.Wait() // what matters is in out
-	}()
 	t.Cleanup(p.kill)
 	p.tell(string(encode(by)))
 	return p
@@ -105,13 +99,13 @@ func (p *participant) await(prefix string) string {
 	p.t.Helper()
 	var found string
 	rtctest.Eventually(p.t, 2*patience, "a participant says "+prefix, func() (bool, string) {
-		for line := range strings.Lines(p.out.String()) {
+		for line := range strings.Lines(p.log.String()) {
 			if strings.HasPrefix(line, prefix) {
 				found = strings.TrimSpace(line)
 				return true, ""
 			}
 		}
-		return false, p.out.String()
+		return false, p.log.String()
 	})
 	return found
 }
@@ -121,10 +115,4 @@ func (p *participant) leave() {
 	p.t.Helper()
 	p.tell("leave")
 	p.await("left")
-}
-
-// kill ends it as a crash does: the SFU hears nothing.
-func (p *participant) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	<-p.done
 }

@@ -116,7 +116,7 @@ func TestBadConfiguration(t *testing.T) {
 			defer s.kill()
 			compare(t, "started with "+c.name, "refused, and says why", s.refusal(c.says))
 			if strings.Contains(s.log.String(), sfuSecret) {
-				t.Errorf("the secret is told: %s", s.log)
+				t.Errorf("the secret is told: %s", &s.log)
 			}
 		})
 	}
@@ -139,7 +139,7 @@ func (s *service) refusal(says []string) string {
 	for _, word := range says {
 		if !strings.Contains(s.log.String(), word) {
 			if !suite.foreign {
-				s.t.Errorf("%q is not named:\n%s", word, s.log)
+				s.t.Errorf("%q is not named:\n%s", word, &s.log)
 			}
 			return "refused, and does not say why"
 		}
@@ -182,7 +182,7 @@ func TestVariables(t *testing.T) {
 				s.service.url = "http://" + addr
 				t.Cleanup(s.kill)
 				if !s.up() {
-					t.Fatalf("it has ended:\n%s", s.log)
+					t.Fatalf("it has ended:\n%s", &s.log)
 				}
 			} else {
 				s.service = start(t, e)

@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -64,13 +63,10 @@ func readsCertFile() bool { return runtime.GOOS != "darwin" && runtime.GOOS != "
 
 // service is the service as a process.
 type service struct {
-	t    testing.TB
-	env  env
-	url  string // where it listens
-	cmd  *exec.Cmd
-	log  *record
-	done chan struct{} // closed when the process has ended
-	err  error         // of Wait; read after done
+	*child
+	t   testing.TB
+	env env
+	url string // where it listens
 }
 
 // start starts the service at an address of its own, and returns when it answers.
@@ -83,7 +79,7 @@ func start(t testing.TB, e env) *service {
 		t.Cleanup(func() {
 			s.kill()
 			if t.Failed() {
-				t.Logf("the service at %s wrote:\n%s", addr, s.log)
+				t.Logf("the service at %s wrote:\n%s", addr, &s.log)
 			}
 		})
 		if s.up() {
@@ -98,19 +94,13 @@ func start(t testing.TB, e env) *service {
 // launch starts the process and does not wait for anything. It must be ended.
 func launch(t testing.TB, e env) *service {
 	t.Helper()
-	s := &service{t: t, env: e, log: &record{}, done: make(chan struct{})}
-	s.cmd = exec.Command(suite.command[0], suite.command[1:]...)
-	s.cmd.Env, s.cmd.Dir = e.list(), suite.dir
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	dieWithUs(s.cmd)
-	if err := s.cmd.Start(); err != nil {
+	cmd := exec.Command(suite.command[0], suite.command[1:]...)
+	cmd.Env, cmd.Dir = e.list(), suite.dir
+	c, err := begin(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { // whoever ends the process waits for done
-		defer close(s.done)
-		s.err = s.cmd.Wait()
-	}()
-	return s
+	return &service{child: c, t: t, env: e}
 }
 
 // up waits until the service answers, and says whether it has not ended instead.
@@ -141,15 +131,9 @@ func (s *service) again() *service {
 	next.url = s.url
 	s.t.Cleanup(next.kill)
 	if !next.up() {
-		s.t.Fatalf("the service does not start again: %v\n%s", next.err, next.log)
+		s.t.Fatalf("the service does not start again: %v\n%s", next.err, &next.log)
 	}
 	return next
-}
-
-// kill ends the process the hard way.
-func (s *service) kill() {
-	_ = s.cmd.Process.Kill() // it may have ended
-	<-s.done
 }
 
 // stop asks the process to end.
@@ -169,7 +153,7 @@ func (s *service) ended(within time.Duration) string {
 	select {
 	case <-s.done:
 	case <-time.After(within):
-		s.t.Fatalf("the service still runs after %v; it wrote:\n%s", within, s.log)
+		s.t.Fatalf("the service still runs after %v; it wrote:\n%s", within, &s.log)
 	}
 	if code := s.cmd.ProcessState.ExitCode(); code >= 0 {
 		return fmt.Sprintf("exit status %d", code)
@@ -273,22 +257,4 @@ func send(ctx context.Context, client *http.Client, base string, q request) (*re
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	return &reply{res.StatusCode, res.Header, body}, err
-}
-
-// record keeps what a process writes.
-type record struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.String()
 }

@@ -4,56 +4,25 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/xmatrix"
 )
-
-// sink keeps what is logged.
-type sink struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *sink) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-// take returns what was logged since the last time.
-func (s *sink) take() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.b.Reset()
-	return s.b.String()
-}
-
-func (s *sink) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
 
 // Every body of every endpoint, sent by somebody who may send it: garbage is never our
 // own failure, answers are Matrix errors of a bounded size, and neither they nor the
 // log hold a secret.
 func FuzzBodies(f *testing.F) {
-	log := &sink{}
+	log := &rtctest.Log{}
 	s := serviceOf(f, func(cfg *Config, o *Options) {
-		o.Logger = log.logger()
+		o.Logger = log.Logger()
 		cfg.Seats = jobs.Memory()
 		cfg.Rooms = &removing{}
 	})
@@ -102,7 +71,8 @@ func FuzzBodies(f *testing.F) {
 		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
 		defer cancel()
 		w := record(s, r.WithContext(ctx))
-		said, logged := w.Body.String(), log.take()
+		said, logged := w.Body.String(), log.String()
+		log.Reset()
 		_ = s.leaves.store.All(ctx, func(r jobs.Record) bool { // room for the next one
 			_ = s.leaves.store.Delete(ctx, r.Key, r.Version)
 			return true

@@ -66,7 +66,7 @@ func TestGreet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := &answers{by: c.by}
-			log := &sink{}
+			log := &rtctest.Log{}
 			done := greeted(t, h, "our id", c.token, log)
 			rtctest.Eventually(t, time.Minute, name, func() (bool, string) { return strings.Contains(log.String(), c.want), log.String() })
 			if c.ends {
@@ -121,7 +121,7 @@ func greeted(t *testing.T, h http.Handler, id string, token Secret, log io.Write
 // What is wrong is said once, and tried again until it is right.
 func TestGreetAgain(t *testing.T) {
 	t.Parallel()
-	h, log := &answers{}, &sink{}
+	h, log := &answers{}, &rtctest.Log{}
 	done := greeted(t, h, "", "", log)
 	rtctest.Eventually(t, time.Minute, "it is tried again", func() (bool, string) {
 		h.mu.Lock()

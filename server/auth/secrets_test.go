@@ -21,12 +21,12 @@ import (
 // delayed event is one, too: whoever knows it may send it.
 func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
-	log, sfu, store := &sink{}, &removing{}, &brittle{Store: jobs.Memory()}
+	log, sfu, store := &rtctest.Log{}, &removing{}, &brittle{Store: jobs.Memory()}
 	seats := &brittle{Store: jobs.Memory()}
 	nowhere := httptest.NewServer(http.NotFoundHandler())
 	nowhere.Close()
 	s := serviceOf(t, func(cfg *Config, o *Options) {
-		o.Logger, o.TokenWindow, o.VerifyTimeout, o.DNS = log.logger(), time.Minute, 5*time.Second, newInternet()
+		o.Logger, o.TokenWindow, o.VerifyTimeout, o.DNS = log.Logger(), time.Minute, 5*time.Second, newInternet()
 		cfg.Rooms, cfg.Leaves, cfg.Seats = sfu, store, seats
 		cfg.AppService.SigningKey = Secret(signingKeyFile("one.example"))
 		cfg.FullAccess = append(cfg.FullAccess, "gone.example")
@@ -54,7 +54,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		answers = append(answers, w.Body.String())
 		var e authapi.Error
 		id := w.Header().Get("X-Request-Id")
-		if _ = json.Unmarshal(w.Body.Bytes(), &e); want != 404 && want != 405 && (id == "" || !strings.Contains(e.Message, id) || !strings.Contains(log.copy(), "request="+id)) {
+		if _ = json.Unmarshal(w.Body.Bytes(), &e); want != 404 && want != 405 && (id == "" || !strings.Contains(e.Message, id) || !strings.Contains(log.String(), "request="+id)) {
 			t.Errorf("%s: the id %q is not in the answer and the log: %s", path, id, w.Body)
 		}
 	}
@@ -120,7 +120,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	store.set(false, 0)
 	seats.set(false, 0)
 	s.Close()
-	logged := log.copy()
+	logged := log.String()
 	if strings.Count(logged, "\n") < 50 {
 		t.Errorf("only %d lines are logged", strings.Count(logged, "\n"))
 	}
@@ -134,11 +134,4 @@ func TestNoSecretIsLogged(t *testing.T) {
 			t.Errorf("%s is in an error", name)
 		}
 	}
-}
-
-// copy returns what was logged, and keeps it.
-func (s *sink) copy() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

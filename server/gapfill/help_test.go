@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
 
@@ -32,40 +31,17 @@ type site struct {
 	store gapfill.Store
 	cfg   gapfill.Config
 	opts  gapfill.Options
-	logs  *logBuffer
-}
-
-// logBuffer keeps what was logged, to see that it holds no secret.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// logger writes everything into it.
-func (l *logBuffer) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	logs  *rtctest.Log
 }
 
 // newSite makes one with a store in memory; change may change what it is made of.
 // Call it within a bubble.
 func newSite(t *testing.T, change func(*gapfill.Config, *gapfill.Options)) *site {
 	t.Helper()
-	s := &site{t: t, hs: newFakeHS(), logs: &logBuffer{}}
+	s := &site{t: t, hs: newFakeHS(), logs: &rtctest.Log{}}
 	s.store = openStore(t, "")
 	s.cfg = gapfill.Config{Homeserver: "http://hs.test", Store: s.store, Key: testKey, Mode: gapfill.On}
-	s.opts = gapfill.Options{Transport: s.hs, Logger: s.logs.logger()}
+	s.opts = gapfill.Options{Transport: s.hs, Logger: s.logs.Logger()}
 	if change != nil {
 		change(&s.cfg, &s.opts)
 	}

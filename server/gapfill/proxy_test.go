@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
 
@@ -328,8 +329,8 @@ func TestBadHomeserver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			logs := &logBuffer{}
-			srv := front(t, c.url, &gapfill.Options{AnswerTimeout: 300 * time.Millisecond, Logger: logs.logger()})
+			logs := &rtctest.Log{}
+			srv := front(t, c.url, &gapfill.Options{AnswerTimeout: 300 * time.Millisecond, Logger: logs.Logger()})
 			ask := func(method, target, body string) (int, string) {
 				t.Helper()
 				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -75,12 +75,12 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func newReplica(t *testing.T, hs *fakeHS, redisURL string) *replica {
 	t.Helper()
-	r := &replica{site: &site{t: t, hs: hs, logs: &logBuffer{}}, clock: &forward{start: time.Now()}, wire: &wire{to: hs}}
+	r := &replica{site: &site{t: t, hs: hs, logs: &rtctest.Log{}}, clock: &forward{start: time.Now()}, wire: &wire{to: hs}}
 	r.store = openRedis(t, redisURL, &gapfill.RedisOptions{Timeout: 2 * time.Second})
 	none := throttle.Rate{PerSecond: -1}
 	svc, err := gapfill.NewWithClock(
 		gapfill.Config{Homeserver: "http://hs.test", Store: r.store, Key: testKey, Mode: gapfill.On},
-		&gapfill.Options{Transport: r.wire, Logger: r.logs.logger(), UserRate: none, AddressRate: none},
+		&gapfill.Options{Transport: r.wire, Logger: r.logs.Logger(), UserRate: none, AddressRate: none},
 		r.clock.wall, r.clock.mono)
 	if err != nil {
 		t.Fatal(err)
