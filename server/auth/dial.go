@@ -20,7 +20,9 @@ type dialer struct {
 
 const (
 	dialTimeout = 3 * time.Second
-	maxAddrs    = 4
+	// dialHeadStart is how long an address is tried alone.
+	dialHeadStart = 300 * time.Millisecond
+	maxAddrs      = 4
 )
 
 // tcp connects to a host name or address: it looks the name up, and tries the
@@ -40,27 +42,96 @@ func (d *dialer) tcp(ctx context.Context, hostport string) (net.Conn, error) {
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("looking up %s: no address", host)
 	}
-	var first error
-	for _, a := range addrs[:min(len(addrs), maxAddrs)] {
+	c, at, err := d.race(ctx, alternate(addrs), port)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s (%s): %w", hostport, at, err)
+	}
+	return c, nil
+}
+
+// alternate orders addresses so that both families have their turn, and leaves maxAddrs
+// of them: of a server whose IPv6 leads nowhere the others are tried, too.
+func alternate(addrs []netip.Addr) []netip.Addr {
+	var families [2][]netip.Addr // first that of the first address
+	for _, a := range addrs {
 		a = a.Unmap()
-		err := error(nil)
-		if d.guard != nil {
-			err = d.guard.check(a)
+		i := 0
+		if a.Is4() != addrs[0].Unmap().Is4() {
+			i = 1
 		}
-		if err == nil {
-			var c net.Conn
-			dctx, cancel := context.WithTimeout(ctx, dialTimeout)
-			c, err = d.dial(dctx, "tcp", net.JoinHostPort(a.String(), port))
-			cancel()
-			if err == nil {
-				return c, nil
+		families[i] = append(families[i], a)
+	}
+	out := make([]netip.Addr, 0, maxAddrs)
+	for i := range max(len(families[0]), len(families[1])) {
+		for _, f := range families {
+			if i < len(f) && len(out) < maxAddrs {
+				out = append(out, f[i])
 			}
 		}
-		if first == nil {
-			first = fmt.Errorf("connecting to %s (%s): %w", hostport, a, err)
+	}
+	return out
+}
+
+// race connects to the first of some addresses that answers: the next one is tried when
+// one has failed or has not answered for dialHeadStart (RFC 8305, section 5). The error is
+// that of the first address.
+func (d *dialer) race(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, netip.Addr, error) {
+	type end struct {
+		at  int
+		c   net.Conn
+		err error
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(addrs)-1)*dialHeadStart+dialTimeout)
+	ends, running := make(chan end, len(addrs)), 0
+	defer func() {
+		cancel()
+		for ; running > 0; running-- { // who comes too late
+			if e := <-ends; e.c != nil {
+				e.c.Close()
+			}
+		}
+	}()
+	errs := make([]error, len(addrs))
+	headStart := time.NewTimer(dialHeadStart)
+	defer headStart.Stop()
+	for next := 0; next < len(addrs) || running > 0; {
+		if next < len(addrs) {
+			at := next
+			next++
+			running++
+			go func() { // its end is waited for in any case
+				c, err := d.one(ctx, addrs[at], port)
+				ends <- end{at, c, err}
+			}()
+			headStart.Reset(dialHeadStart)
+		}
+		for waiting := true; waiting && running > 0; {
+			select {
+			case e := <-ends:
+				running--
+				if e.err == nil {
+					return e.c, addrs[e.at], nil
+				}
+				errs[e.at] = e.err
+				waiting = next == len(addrs)
+			case <-headStart.C:
+				waiting = next == len(addrs)
+			}
 		}
 	}
-	return nil, first
+	return nil, addrs[0], errs[0]
+}
+
+// one connects to an address that the guard lets through.
+func (d *dialer) one(ctx context.Context, a netip.Addr, port string) (net.Conn, error) {
+	if d.guard != nil {
+		if err := d.guard.check(a); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return d.dial(ctx, "tcp", net.JoinHostPort(a.String(), port))
 }
 
 // open connects to a target and checks its certificate.

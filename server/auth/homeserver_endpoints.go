@@ -90,7 +90,8 @@ func (s *Service) ourURL(url string) *failure {
 	if url == "" || strings.TrimRight(url, "/") == strings.TrimRight(s.cfg.SFUURL, "/") {
 		return nil
 	}
-	return &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "this homeserver has no such SFU", errors.New("a request for another SFU"), 0}
+	reason := fmt.Errorf("a request for the SFU %q, which is not %q: the transport that the homeserver tells clients of has to have the address that is configured here", shorten(url), s.cfg.SFUURL)
+	return &failure{http.StatusBadRequest, authapi.CodeInvalidParam, "this homeserver has no such SFU", reason, 0}
 }
 
 // member fails if somebody is not in a room, or if nobody can tell.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -8,9 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -278,5 +281,93 @@ func TestResolvedOnce(t *testing.T) {
 	wg.Wait()
 	if n.looks != 2 {
 		t.Errorf("%d look-ups, want 2", n.looks)
+	}
+}
+
+// manyAddrs is a DNS that has several addresses for a name.
+type manyAddrs struct {
+	*internet
+	addrs []netip.Addr
+}
+
+func (m manyAddrs) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return m.addrs, nil
+}
+
+// Of a server with several addresses the first that answers is taken: who has an IPv6
+// address that leads nowhere keeps nobody waiting for it. Addresses that are not public
+// are not tried, whatever stands beside them.
+func TestSeveralAddresses(t *testing.T) {
+	t.Parallel()
+	dead, private := errors.New("dead"), "10.0.0.1"
+	for name, c := range map[string]struct {
+		addrs string
+		hangs string // addresses that never answer
+		live  string // that answers
+		want  string // what is tried, in order
+		took  time.Duration
+	}{
+		"the first answers":          {"2600::1 9.9.9.1", "", "2600::1 9.9.9.1", "2600::1", 0},
+		"the first hangs":            {"2600::1 9.9.9.1", "2600::1", "9.9.9.1", "2600::1 9.9.9.1", dialHeadStart},
+		"the first is dead":          {"2600::1 9.9.9.1", "", "9.9.9.1", "2600::1 9.9.9.1", 0},
+		"one family is dead":         {"2600::1 2600::2 2600::3 2600::4 2600::5 9.9.9.1", "2600::1 2600::2", "9.9.9.1", "2600::1 9.9.9.1", dialHeadStart},
+		"four at most":               {"9.9.9.1 9.9.9.2 9.9.9.3 9.9.9.4 9.9.9.5", "", "9.9.9.5", "9.9.9.1 9.9.9.2 9.9.9.3 9.9.9.4", 0},
+		"all hang":                   {"2600::1 9.9.9.1", "2600::1 9.9.9.1", "", "2600::1 9.9.9.1", dialHeadStart + dialTimeout},
+		"private ones beside it":     {"10.0.0.1 ::1 9.9.9.1", "", "9.9.9.1 10.0.0.1 ::1", "9.9.9.1", 0},
+		"a private one after it":     {"9.9.9.1 10.0.0.1", "9.9.9.1", "10.0.0.1", "9.9.9.1", dialTimeout},
+		"mapped":                     {"::ffff:10.0.0.1 ::ffff:9.9.9.1", "", "9.9.9.1", "9.9.9.1", 0},
+		"the second answers at last": {"2600::1 9.9.9.1 2600::2", "2600::1 9.9.9.1 2600::2", "", "2600::1 9.9.9.1 2600::2", 2*dialHeadStart + dialTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var tried []string
+				open := 0
+				d := &dialer{guard: &guard{}, dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+					host, _, _ := net.SplitHostPort(address)
+					mu.Lock()
+					tried = append(tried, host)
+					mu.Unlock()
+					if slices.Contains(strings.Fields(c.hangs), host) {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					if !slices.Contains(strings.Fields(c.live), host) {
+						return nil, dead
+					}
+					mu.Lock()
+					open++
+					mu.Unlock()
+					a, b := net.Pipe()
+					b.Close()
+					return a, nil
+				}}
+				var addrs []netip.Addr
+				for _, a := range strings.Fields(c.addrs) {
+					addrs = append(addrs, netip.MustParseAddr(a))
+				}
+				d.dns = manyAddrs{newInternet(), addrs}
+				start := time.Now()
+				conn, err := d.tcp(t.Context(), "one.example:8448")
+				if took := time.Since(start); took != c.took {
+					t.Errorf("took %v, want %v", took, c.took)
+				}
+				if got := strings.Join(tried, " "); got != c.want {
+					t.Errorf("tried %s, want %s", got, c.want)
+				}
+				if answers := open > 0; answers != (err == nil) || open > 1 {
+					t.Errorf("%v; %d connections", err, open)
+				}
+				if err == nil {
+					conn.Close()
+				} else if !strings.Contains(err.Error(), strings.TrimPrefix(strings.Fields(c.addrs)[0], "::ffff:")) {
+					t.Errorf("not the error of the first address: %v", err)
+				}
+				if strings.Contains(strings.Join(tried, " "), private) {
+					t.Error("a private address was tried")
+				}
+			})
+		})
 	}
 }
