@@ -97,33 +97,16 @@ func buildEstimate(cpus int) time.Duration {
 // same time wait for each other. When ctx ends, the compiler is ended too and
 // nothing is left behind but Go's own caches.
 func BuildDendrite(ctx context.Context, opts *BuildOptions) (string, error) {
-	if opts == nil {
-		opts = &BuildOptions{}
-	}
-	root := opts.CacheDir
-	if root == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("%w: %w; set HOME or XDG_CACHE_HOME, or %s to a dendrite binary", ErrCache, err, DendriteEnv)
-		}
-		root = filepath.Join(user, "matrixrtc")
-	}
-	home := filepath.Join(root, "dendrite-"+DendriteVersion+"-"+buildHash())
-	binary := filepath.Join(home, exeName("dendrite"))
-	if usable(binary) {
-		return binary, nil
-	}
-	b := &build{root: root, home: home, binary: binary, env: opts.Env, report: opts.Progress, start: time.Now()}
-	if b.env == nil {
-		b.env = os.Environ()
-	}
-	if err := b.run(ctx); err != nil {
-		if ctx.Err() != nil {
-			return "", fmt.Errorf("building the homeserver was interrupted: %w", context.Cause(ctx))
-		}
+	e, err := newEntry("dendrite-"+DendriteVersion+"-"+buildHash(), DendriteEnv+" to a dendrite binary", buildEstimate(runtime.NumCPU()), opts)
+	if err != nil {
 		return "", err
 	}
-	return binary, nil
+	binary := filepath.Join(e.home, exeName("dendrite"))
+	e.ready = func() bool { return usable(binary) }
+	if e.ready() {
+		return binary, nil
+	}
+	return binary, e.make(ctx, (&build{e}).compile)
 }
 
 // buildHash names a build by all that went into it, but for the go command's
@@ -150,74 +133,4 @@ func usable(binary string) bool {
 }
 
 // build is one run of BuildDendrite.
-type build struct {
-	root, home, binary string
-	env                []string
-	report             func(BuildProgress)
-	start              time.Time
-}
-
-func (b *build) progress(stage BuildStage, done, total int) {
-	if b.report == nil {
-		return
-	}
-	b.report(BuildProgress{
-		Stage: stage, Done: done, Total: total,
-		Elapsed: time.Since(b.start), Estimate: buildEstimate(runtime.NumCPU()),
-	})
-}
-
-func (b *build) run(ctx context.Context) error {
-	if err := os.MkdirAll(b.root, 0o755); err != nil {
-		return b.cacheError(err)
-	}
-	unlock, err := lockFile(ctx, b.home+".lock", func() { b.progress(BuildWaiting, 0, 0) })
-	if err != nil {
-		return b.cacheError(err)
-	}
-	defer unlock()
-	if usable(b.binary) {
-		return nil // built by whoever held the lock
-	}
-	goCmd, err := lookGo(b.env)
-	if err != nil {
-		return err
-	}
-	// We hold the lock of this build: unfinished ones are from the dead.
-	if stale, err := filepath.Glob(b.home + ".tmp*"); err == nil {
-		for _, dir := range stale {
-			os.RemoveAll(dir)
-		}
-	}
-	dir, err := os.MkdirTemp(b.root, filepath.Base(b.home)+".tmp*")
-	if err != nil {
-		return b.cacheError(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := b.compile(ctx, goCmd, dir); err != nil {
-		return err
-	}
-	return b.install(dir)
-}
-
-// install moves the finished build into place in one step.
-func (b *build) install(dir string) error {
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return b.cacheError(err)
-	}
-	if err := os.RemoveAll(b.home); err != nil {
-		return b.cacheError(err)
-	}
-	if err := os.Rename(dir, b.home); err != nil {
-		return b.cacheError(err)
-	}
-	if !usable(b.binary) {
-		return fmt.Errorf("%w: the go command succeeded and left no binary at %s", ErrBuild, b.binary)
-	}
-	b.progress(BuildReady, 1, 1)
-	return nil
-}
-
-func (b *build) cacheError(err error) error {
-	return fmt.Errorf("%w: %w; make %s writable, or set XDG_CACHE_HOME to a directory that is, or %s to a dendrite binary", ErrCache, err, b.root, DendriteEnv)
-}
+type build struct{ *entry }

@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -55,46 +54,13 @@ func StartDendrite(ctx context.Context, opts *DendriteOptions) (*Homeserver, err
 	if opts != nil {
 		o = *opts
 	}
-	if o.ServerName == "" {
-		o.ServerName = "hs.localhost"
-	}
-	if err := checkNameAndPort(o.ServerName, o.Port); err != nil {
-		return nil, err
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	binary, err := dendriteBinary(ctx, &o)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := newDataDir("")
-	if err != nil {
-		return nil, err
-	}
-	hs := newHomeserver("Dendrite", o.ServerName, dir, o.Logger)
-	if err := hs.configureDendrite(binary, o.AppServices); err != nil {
-		hs.Close()
-		return nil, err
-	}
-	if err := hs.startOnPort(ctx, o.Port); err != nil {
-		hs.Close()
-		return nil, err
-	}
-	return hs, nil
-}
-
-// validServerName is the grammar of server names without IPv6 literals.
-var validServerName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
-
-func checkNameAndPort(name string, port int) error {
-	if !validServerName.MatchString(name) || len(name) > 230 {
-		return fmt.Errorf("%q is no Matrix server name; use a host name, with a port if need be, such as hs.localhost", name)
-	}
-	if port < 0 || port > 65535 {
-		return fmt.Errorf("%d is no port; use 1 to 65535, or 0 for any that is free", port)
-	}
-	return nil
+	return startHomeserver(ctx, "Dendrite", o.ServerName, o.Port, o.Logger, func(hs *Homeserver) error {
+		binary, err := dendriteBinary(ctx, &o)
+		if err != nil {
+			return err
+		}
+		return hs.configureDendrite(binary, o.AppServices)
+	})
 }
 
 func dendriteBinary(ctx context.Context, o *DendriteOptions) (string, error) {

@@ -30,6 +30,12 @@ func startTest(t *testing.T, opts *DendriteOptions) *Homeserver {
 	if errors.Is(err, ErrNoGo) || errors.Is(err, ErrDownload) {
 		t.Skipf("needs Dendrite: %v", err)
 	}
+	return ending(t, hs, err)
+}
+
+// ending has a homeserver that was started end with the test.
+func ending(t *testing.T, hs *Homeserver, err error) *Homeserver {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,11 @@ import (
 )
 
 // compile writes the throw-away module into dir and builds the binary there.
-func (b *build) compile(ctx context.Context, goCmd, dir string) error {
+func (b *build) compile(ctx context.Context, dir string) error {
+	goCmd, err := lookGo(b.env)
+	if err != nil {
+		return err
+	}
 	tmp := filepath.Join(dir, "tmp")
 	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return b.cacheError(err)
@@ -35,7 +39,7 @@ func (b *build) compile(ctx context.Context, goCmd, dir string) error {
 	modules := countModules(dendriteGoSum)
 	downloaded, stale := 0, 0
 	b.progress(BuildDownloading, 0, modules)
-	err := g.run(ctx, []string{"list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", dendritePackage},
+	err = g.run(ctx, []string{"list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", dendritePackage},
 		func(line string) {
 			if line != "" {
 				stale++
@@ -72,6 +76,9 @@ func (b *build) compile(ctx context.Context, goCmd, dir string) error {
 		})
 	if err != nil {
 		return goError(err, ErrBuild, "if it is not the compiler's mistake, try again")
+	}
+	if !usable(filepath.Join(dir, exeName("dendrite"))) {
+		return fmt.Errorf("%w: the go command succeeded and left no binary", ErrBuild)
 	}
 	return nil
 }

@@ -34,15 +34,50 @@ type Homeserver struct {
 	closed bool
 }
 
-func newHomeserver(name, serverName string, dir *dataDir, logger *slog.Logger) *Homeserver {
-	return &Homeserver{
-		name: name, serverName: serverName, dir: dir, logger: logger,
+// startHomeserver starts what configure has told how. No name is a default one.
+func startHomeserver(ctx context.Context, kind, serverName string, port int, logger *slog.Logger, configure func(*Homeserver) error) (*Homeserver, error) {
+	if serverName == "" {
+		serverName = "hs.localhost"
+	}
+	if err := checkNameAndPort(serverName, port); err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	dir, err := newDataDir("")
+	if err != nil {
+		return nil, err
+	}
+	hs := &Homeserver{
+		name: kind, serverName: serverName, dir: dir, logger: logger,
 		client: &http.Client{
 			Timeout:   30 * time.Second,
 			Transport: &http.Transport{MaxIdleConnsPerHost: 4}, // no proxy: it is loopback
 		},
 		log: newTail(32 << 10),
 	}
+	if err = configure(hs); err == nil {
+		err = hs.startOnPort(ctx, port)
+	}
+	if err != nil {
+		hs.Close()
+		return nil, err
+	}
+	return hs, nil
+}
+
+// validServerName is the grammar of server names without IPv6 literals.
+var validServerName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+
+func checkNameAndPort(name string, port int) error {
+	if !validServerName.MatchString(name) || len(name) > 230 {
+		return fmt.Errorf("%q is no Matrix server name; use a host name, with a port if need be, such as hs.localhost", name)
+	}
+	if port < 0 || port > 65535 {
+		return fmt.Errorf("%d is no port; use 1 to 65535, or 0 for any that is free", port)
+	}
+	return nil
 }
 
 // URL is where clients and the authorization service reach the server: plain

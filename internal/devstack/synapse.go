@@ -75,33 +75,14 @@ func StartSynapse(ctx context.Context, opts *SynapseOptions) (*Homeserver, error
 	if opts != nil {
 		o = *opts
 	}
-	if o.ServerName == "" {
-		o.ServerName = "hs.localhost"
-	}
-	if err := checkNameAndPort(o.ServerName, o.Port); err != nil {
-		return nil, err
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	python, err := synapsePython(ctx, &o)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := newDataDir("")
-	if err != nil {
-		return nil, err
-	}
-	hs := newHomeserver("Synapse", o.ServerName, dir, o.Logger)
-	if err := hs.configureSynapse(python, &o); err != nil {
-		hs.Close()
-		return nil, err
-	}
-	if err := hs.startOnPort(ctx, o.Port); err != nil {
-		hs.Close()
-		return nil, err
-	}
-	return hs, nil
+	return startHomeserver(ctx, "Synapse", o.ServerName, o.Port, o.Logger, func(hs *Homeserver) error {
+		python, err := synapsePython(ctx, &o)
+		if err != nil {
+			return err
+		}
+		o.ServerName = hs.serverName
+		return hs.configureSynapse(python, &o)
+	})
 }
 
 func synapsePython(ctx context.Context, o *SynapseOptions) (string, error) {

@@ -45,56 +45,29 @@ const installTime = 45 * time.Second
 // needed. Two processes that install at the same time wait for each other. When
 // ctx ends, pip is ended too and nothing is left behind but its own cache.
 func InstallSynapse(ctx context.Context, opts *BuildOptions) (string, error) {
-	if opts == nil {
-		opts = &BuildOptions{}
-	}
-	root := opts.CacheDir
-	if root == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("%w: %w; set HOME or XDG_CACHE_HOME, or %s to an installed Synapse", ErrCache, err, SynapseEnv)
-		}
-		root = filepath.Join(user, "matrixrtc")
-	}
 	sum := sha256.Sum256(synapseRequirements)
-	i := &install{root: root, env: opts.Env, report: opts.Progress, start: time.Now(),
-		home: filepath.Join(root, "synapse-"+SynapseVersion+"-"+hex.EncodeToString(sum[:6]))}
-	if i.ready() {
-		return venvPython(i.home), nil
-	}
-	if i.env == nil {
-		i.env = os.Environ()
-	}
-	if err := i.run(ctx); err != nil {
-		if ctx.Err() != nil {
-			return "", fmt.Errorf("installing the homeserver was interrupted: %w", context.Cause(ctx))
-		}
+	e, err := newEntry("synapse-"+SynapseVersion+"-"+hex.EncodeToString(sum[:6]), SynapseEnv+" to an installed Synapse", installTime, opts)
+	if err != nil {
 		return "", err
 	}
-	return venvPython(i.home), nil
+	i := &install{e}
+	e.ready = i.finished
+	if e.ready() {
+		return venvPython(e.home), nil
+	}
+	return venvPython(e.home), e.make(ctx, i.fill)
 }
 
 // install is one run of InstallSynapse.
-type install struct {
-	root, home string
-	env        []string
-	report     func(BuildProgress)
-	start      time.Time
-}
-
-func (i *install) progress(stage BuildStage, done, total int) {
-	if i.report != nil {
-		i.report(BuildProgress{Stage: stage, Done: done, Total: total, Elapsed: time.Since(i.start), Estimate: installTime})
-	}
-}
+type install struct{ *entry }
 
 // madeOf names the file in a virtual environment that says which Python it is
 // made of: after an upgrade of the system that may be another one, or none.
 const madeOf = "made-of"
 
-// ready reports whether there is a finished virtual environment whose Python is
+// finished reports whether there is a finished virtual environment whose Python is
 // still the one that it was made with.
-func (i *install) ready() bool {
+func (i *install) finished() bool {
 	want, err := os.ReadFile(filepath.Join(i.home, madeOf))
 	if err != nil {
 		return false
@@ -120,56 +93,6 @@ func origin(dir string) (string, error) {
 		return "", nil
 	}
 	return is, nil
-}
-
-func (i *install) run(ctx context.Context) error {
-	if err := os.MkdirAll(i.root, 0o755); err != nil {
-		return i.cacheError(err)
-	}
-	unlock, err := lockFile(ctx, i.home+".lock", func() { i.progress(BuildWaiting, 0, 0) })
-	if err != nil {
-		return i.cacheError(err)
-	}
-	defer unlock()
-	if i.ready() {
-		return nil // installed by whoever held the lock
-	}
-	python, err := i.lookPython(ctx)
-	if err != nil {
-		return err
-	}
-	// We hold the lock: unfinished ones are from the dead.
-	if stale, err := filepath.Glob(i.home + ".tmp*"); err == nil {
-		for _, dir := range stale {
-			os.RemoveAll(dir)
-		}
-	}
-	dir, err := os.MkdirTemp(i.root, filepath.Base(i.home)+".tmp*")
-	if err != nil {
-		return i.cacheError(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := i.fill(ctx, python, dir); err != nil {
-		return err
-	}
-	is, err := origin(dir)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, madeOf), []byte(is), 0o644)
-	}
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err == nil {
-		err = os.RemoveAll(i.home)
-	}
-	if err == nil {
-		err = os.Rename(dir, i.home) // only its scripts know the old name, and they are not used
-	}
-	if err != nil {
-		return i.cacheError(err)
-	}
-	i.progress(BuildReady, 1, 1)
-	return nil
 }
 
 const aptVenv = "on Debian: apt-get install python3-venv"
@@ -212,8 +135,13 @@ import venv, ensurepip`}, nil, unknown)
 // unknown is for complaints of which none is known.
 func unknown(string) bool { return false }
 
-// fill makes a virtual environment in dir and installs Synapse into it.
-func (i *install) fill(ctx context.Context, python, dir string) error {
+// fill makes a virtual environment in dir and installs Synapse into it. Its scripts know
+// dir by name, and are not used.
+func (i *install) fill(ctx context.Context, dir string) error {
+	python, err := i.lookPython(ctx)
+	if err != nil {
+		return err
+	}
 	total := bytes.Count(synapseRequirements, []byte("=="))
 	i.progress(BuildInstalling, 0, total)
 	env := pythonEnv(i.env)
@@ -227,7 +155,7 @@ func (i *install) fill(ctx context.Context, python, dir string) error {
 	}
 	pip := &pipRun{progress: func(n int) { i.progress(BuildInstalling, n, max(total, n)) }}
 	t := &tool{name: "pip", path: venvPython(dir), dir: dir, env: env}
-	err := t.run(ctx, []string{"-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--retries", "2",
+	err = t.run(ctx, []string{"-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--retries", "2",
 		"--no-deps", "--requirement", requirements}, pip.said, pip.complained)
 	if err != nil {
 		if pip.why != "" {
@@ -238,6 +166,13 @@ func (i *install) fill(ctx context.Context, python, dir string) error {
 	check := &tool{name: "python3", path: venvPython(dir), dir: dir, env: env}
 	if err := check.run(ctx, []string{"-I", "-c", "import synapse.app.homeserver"}, nil, unknown); err != nil {
 		return pipError(err, ErrInstall, "it is installed and does not run")
+	}
+	is, err := origin(dir)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, madeOf), []byte(is), 0o644)
+	}
+	if err != nil {
+		return i.cacheError(err)
 	}
 	return nil
 }
@@ -286,11 +221,6 @@ func pipError(err, usual error, advice string) error {
 		}
 	}
 	return fmt.Errorf("%w: %w; %s; or set %s to an installed Synapse", kind, err, advice, SynapseEnv)
-}
-
-func (i *install) cacheError(err error) error {
-	return fmt.Errorf("%w: %w; make %s writable, or set XDG_CACHE_HOME to a directory that is, or %s to an installed Synapse",
-		ErrCache, err, i.root, SynapseEnv)
 }
 
 // pythonEnv is env without what would put packages elsewhere. Where pip gets

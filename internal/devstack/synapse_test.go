@@ -35,18 +35,7 @@ func startSynapse(t *testing.T, opts *SynapseOptions) *Homeserver {
 	if errors.Is(err, ErrNoPython) || errors.Is(err, ErrDownload) {
 		t.Skipf("needs Synapse: %v", err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the homeserver's log:\n%s", hs.Logs())
-		}
-	})
-	return hs
+	return ending(t, hs, err)
 }
 
 // residentMB is the memory of the server's process.
