@@ -262,7 +262,7 @@ func (v *validator) fileProblems(err error) {
 
 // authVariables are set by authEnv.
 var authVariables = []string{
-	"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS", "LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS", "LIVEKIT_CS_API_URL_OVERRIDES",
+	"LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS", "LIVEKIT_MEMBERSHIP_CHECK_INTERVAL_SECONDS", "LIVEKIT_CS_API_URL_OVERRIDES", "LIVEKIT_CAN_UPDATE_OWN_METADATA",
 	"MATRIXRTC_AUTH_ONLY", "MATRIXRTC_AUTH_LENIENT", "MATRIXRTC_AUTH_TOKEN_WINDOW",
 	"MATRIXRTC_ALLOW_NETWORKS", "MATRIXRTC_TRUSTED_PROXIES",
 }
@@ -294,6 +294,13 @@ func (c *Config) authEnv(env map[string]string) (problems []Problem) {
 			*d.to = time.Duration(n) * time.Second
 		}
 		c.setOrigin(d.key, d.name)
+	}
+	if v := env["LIVEKIT_CAN_UPDATE_OWN_METADATA"]; v != "" {
+		if v != "true" && v != "false" {
+			bad("LIVEKIT_CAN_UPDATE_OWN_METADATA", "true or false")
+		}
+		c.Policy.FixedMetadata = v != "true"
+		c.setOrigin("policy.fixed_metadata", "LIVEKIT_CAN_UPDATE_OWN_METADATA")
 	}
 	if v := env["MATRIXRTC_AUTH_TOKEN_WINDOW"]; v != "" {
 		d, err := time.ParseDuration(v)

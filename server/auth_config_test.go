@@ -82,6 +82,21 @@ func TestAuthEnvironmentDetails(t *testing.T) {
 	}
 }
 
+// Newer releases of lk-jwt-service have a variable for what policy.fixed_metadata says.
+func TestOwnMetadataVariable(t *testing.T) {
+	t.Parallel()
+	file := write(t, "site.yaml", "policy: {fixed_metadata: true}\nhomeserver: {server_name: one.example}\n")
+	for value, want := range map[string]bool{"": true, "true": false, "false": true} {
+		cfg, warnings, err := Load(file, []string{"LIVEKIT_CAN_UPDATE_OWN_METADATA=" + value}, nil)
+		if err != nil || cfg.policy().FixedMetadata != want || strings.Contains(strings.Join(warnings, ""), "METADATA") {
+			t.Errorf("%q: %v, %v, %q", value, cfg, err, warnings)
+		}
+	}
+	if _, _, err := Load(file, []string{"LIVEKIT_CAN_UPDATE_OWN_METADATA=yes"}, nil); err == nil || !strings.Contains(err.Error(), "LIVEKIT_CAN_UPDATE_OWN_METADATA: want true or false") {
+		t.Error(err)
+	}
+}
+
 // Who sets nothing has what lk-jwt-service does by itself.
 func TestAuthDefaults(t *testing.T) {
 	t.Parallel()
