@@ -2,8 +2,6 @@ package matrixrtc_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,26 +31,7 @@ import (
 // unstick (sticky).
 func TestHistoryScenarios(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/history/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			text := string(must(os.ReadFile(file)))
-			got := tellPast(t, text)
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != text {
-				t.Errorf("%s: the transcript differs (go test -update rewrites it):\n%s", file, got)
-			}
-		})
-	}
+	transcripts(t, "testdata/history/*.txt", tellPast)
 }
 
 // tellPast returns the text with every expectation replaced by what really came.

@@ -37,25 +37,29 @@ var update = flag.Bool("update", false, "rewrite the expected transcripts")
 // Event ids are $1, $2, … in order. A KEY of [] is the empty one.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	transcripts(t, "testdata/scenarios/*.txt", func(t *testing.T, text string) string { return newScenario(t).run(text) })
+}
+
+// transcripts has every file of a pattern told anew, with what really came in place of
+// what is expected: it must come out as it is.
+func transcripts(t *testing.T, pattern string, tell func(t *testing.T, text string) string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
+		t.Fatalf("no %s: %v", pattern, err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newScenario(t).run(string(text))
+			text := string(must(os.ReadFile(file)))
+			got := tell(t, text)
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if got != string(text) {
+			if got != text {
 				t.Errorf("%s: the transcript differs (go test -update rewrites it):\n%s", file, got)
 			}
 		})

@@ -145,42 +145,38 @@ func TestRefreshRaces(t *testing.T) {
 
 // TestRemovedByAModerator: said anew once, in every dialect, and behind a switch.
 func TestRemovedByAModerator(t *testing.T) {
-	for _, d := range dialects {
-		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				ann, bob := w.enter("ann", nil), w.enter("bob", nil)
-				c := ann.join(plain(d))
-				remove := func() {
-					synctest.Wait()
-					w.hs.Put(w.room, func(b *rtctest.Events) matrixrtc.Event {
-						e := b.Message(rtctest.User("admin"), matrixrtc.TypeRoomRedaction, map[string]any{})
-						e.Redacts = c.Membership().Event
-						return e
-					})
-				}
-				time.Sleep(time.Minute)
-				ann.story(false)
-				remove()
-				time.Sleep(time.Second)
-				if d := cmp.Diff([]string{"own lost: membership was removed from the room (redacted)", "own rejoined"}, only(ann.story(false), "own")); d != "" {
-					t.Errorf("ann was told (-want +got):\n%s", d)
-				}
-				bob.wantMembers("ann")
-				time.Sleep(time.Minute)
-				if n := w.hs.Delayed(); n != 1 {
-					t.Errorf("%d delayed events", n)
-				}
-				remove()
-				<-c.Done()
-				wantErr(t, c.Err(), client.ErrRemoved)
-				time.Sleep(time.Minute)
-				bob.wantMembers("")
-				if n := w.hs.Delayed(); n != 0 {
-					t.Errorf("%d delayed events are left", n)
-				}
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		ann, bob := w.enter("ann", nil), w.enter("bob", nil)
+		c := ann.join(plain(d))
+		remove := func() {
+			synctest.Wait()
+			w.hs.Put(w.room, func(b *rtctest.Events) matrixrtc.Event {
+				e := b.Message(rtctest.User("admin"), matrixrtc.TypeRoomRedaction, map[string]any{})
+				e.Redacts = c.Membership().Event
+				return e
 			})
-		})
-	}
+		}
+		time.Sleep(time.Minute)
+		ann.story(false)
+		remove()
+		time.Sleep(time.Second)
+		if d := cmp.Diff([]string{"own lost: membership was removed from the room (redacted)", "own rejoined"}, only(ann.story(false), "own")); d != "" {
+			t.Errorf("ann was told (-want +got):\n%s", d)
+		}
+		bob.wantMembers("ann")
+		time.Sleep(time.Minute)
+		if n := w.hs.Delayed(); n != 1 {
+			t.Errorf("%d delayed events", n)
+		}
+		remove()
+		<-c.Done()
+		wantErr(t, c.Err(), client.ErrRemoved)
+		time.Sleep(time.Minute)
+		bob.wantMembers("")
+		if n := w.hs.Delayed(); n != 0 {
+			t.Errorf("%d delayed events are left", n)
+		}
+	})
 }
 
 // TestClosedSlot: a closed slot is not joined, not even by who slept when it was
@@ -229,32 +225,28 @@ func TestClosedSlot(t *testing.T) {
 // TestThreeDays: a call of three days, in which the homeserver is away now and
 // then for as long as may go unnoticed.
 func TestThreeDays(t *testing.T) {
-	for _, d := range dialects {
-		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				ann, bob := w.enter("ann", nil), w.enter("bob", nil)
-				ann.join(plain(d))
-				for range 3 * 24 {
-					time.Sleep(time.Hour - 9*time.Second)
-					w.hs.Cut("ANN", true)
-					time.Sleep(9 * time.Second)
-					w.hs.Cut("ANN", false)
-				}
-				time.Sleep(time.Minute)
-				bob.wantMembers("ann")
-				if saw(bob.story(false), "left") {
-					t.Error("ann was gone")
-				}
-				story := ann.story(false)
-				if n := strings.Count(strings.Join(story, "\n"), "own lost"); n != 0 {
-					t.Errorf("lost %d times", n)
-				}
-				if n := len(w.hs.Sent(w.room, ann.sent(d))); n > 1+3*24*60/29 {
-					t.Errorf("%d events", n)
-				}
-			})
-		})
-	}
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		ann, bob := w.enter("ann", nil), w.enter("bob", nil)
+		ann.join(plain(d))
+		for range 3 * 24 {
+			time.Sleep(time.Hour - 9*time.Second)
+			w.hs.Cut("ANN", true)
+			time.Sleep(9 * time.Second)
+			w.hs.Cut("ANN", false)
+		}
+		time.Sleep(time.Minute)
+		bob.wantMembers("ann")
+		if saw(bob.story(false), "left") {
+			t.Error("ann was gone")
+		}
+		story := ann.story(false)
+		if n := strings.Count(strings.Join(story, "\n"), "own lost"); n != 0 {
+			t.Errorf("lost %d times", n)
+		}
+		if n := len(w.hs.Sent(w.room, ann.sent(d))); n > 1+3*24*60/29 {
+			t.Errorf("%d events", n)
+		}
+	})
 }
 
 // sent is the type of event that a dialect writes.

@@ -43,53 +43,55 @@ func delayed(t *testing.T, users string, f func(t *testing.T, w *world)) {
 	})
 }
 
-func TestCrashEndsWithTheSwitch(t *testing.T) {
+// everyDialect does so in every dialect.
+func everyDialect(t *testing.T, users string, f func(t *testing.T, w *world, d matrixrtc.Dialect)) {
+	t.Helper()
 	for _, d := range dialects {
 		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				ann, bob := w.enter("ann", nil), w.enter("bob", nil)
-				c := ann.join(plain(d))
-				time.Sleep(10 * time.Hour)
-				if saw(bob.story(false), "left") || w.hs.Delayed() != 1 {
-					t.Errorf("%d delayed events, or ann was gone", w.hs.Delayed())
-				}
-				crash := time.Now()
-				c.Abandon()
-				for len(bob.room.Sessions()) > 0 {
-					time.Sleep(100 * time.Millisecond)
-				}
-				if d := time.Since(crash); d > 21*time.Second {
-					t.Errorf("a ghost for %v", d)
-				}
-			})
+			delayed(t, users, func(t *testing.T, w *world) { f(t, w, d) })
 		})
 	}
 }
 
+func TestCrashEndsWithTheSwitch(t *testing.T) {
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		ann, bob := w.enter("ann", nil), w.enter("bob", nil)
+		c := ann.join(plain(d))
+		time.Sleep(10 * time.Hour)
+		if saw(bob.story(false), "left") || w.hs.Delayed() != 1 {
+			t.Errorf("%d delayed events, or ann was gone", w.hs.Delayed())
+		}
+		crash := time.Now()
+		c.Abandon()
+		for len(bob.room.Sessions()) > 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if d := time.Since(crash); d > 21*time.Second {
+			t.Errorf("a ghost for %v", d)
+		}
+	})
+}
+
 func TestLeaveIsTheArmedOne(t *testing.T) {
-	for _, d := range dialects {
-		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				ann, bob := w.enter("ann", nil), w.enter("bob", nil)
-				c := ann.join(plain(d))
-				time.Sleep(time.Minute)
-				if err := c.Leave(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				bob.wantMembers("")
-				if n := w.hs.Delayed(); n != 0 {
-					t.Errorf("%d delayed events are left", n)
-				}
-				n := 0
-				for _, typ := range []string{matrixrtc.TypeCallMember, matrixrtc.TypeMember, matrixrtc.TypeMemberUnstable} {
-					n += len(w.hs.Sent(w.room, typ))
-				}
-				if n != 2 {
-					t.Errorf("%d events, want the join and the leave", n)
-				}
-			})
-		})
-	}
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		ann, bob := w.enter("ann", nil), w.enter("bob", nil)
+		c := ann.join(plain(d))
+		time.Sleep(time.Minute)
+		if err := c.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		bob.wantMembers("")
+		if n := w.hs.Delayed(); n != 0 {
+			t.Errorf("%d delayed events are left", n)
+		}
+		n := 0
+		for _, typ := range []string{matrixrtc.TypeCallMember, matrixrtc.TypeMember, matrixrtc.TypeMemberUnstable} {
+			n += len(w.hs.Sent(w.room, typ))
+		}
+		if n != 2 {
+			t.Errorf("%d events, want the join and the leave", n)
+		}
+	})
 }
 
 func TestLaptopSleeps(t *testing.T) {
@@ -252,87 +254,75 @@ func TestServersThatDiffer(t *testing.T) {
 }
 
 func TestTwoDevicesOfOneUser(t *testing.T) {
-	for _, d := range dialects {
-		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				bob := w.enter("bob", nil)
-				var rooms []*client.Room
-				var calls []*client.Call
-				for _, device := range []matrixrtc.DeviceID{"ONE", "TWO"} {
-					c := client.New(w.hs.Device(rtctest.User("ann"), device), nil)
-					defer c.Close(context.Background())
-					r, err := c.Open(t.Context(), w.room)
-					if err != nil {
-						t.Fatal(err)
-					}
-					call, err := r.Join(t.Context(), &client.JoinOptions{Dialect: d, NoMedia: true})
-					if err != nil {
-						t.Fatal(err)
-					}
-					rooms, calls = append(rooms, r), append(calls, call)
-				}
-				time.Sleep(5 * time.Hour)
-				bob.wantMembers("ann ann")
-				calls[0].Abandon()
-				time.Sleep(21 * time.Second)
-				bob.wantMembers("ann")
-				if calls[1].Err() != nil || w.hs.Delayed() != 1 {
-					t.Errorf("the other device: %v, %d delayed events", calls[1].Err(), w.hs.Delayed())
-				}
-				_ = rooms
-			})
-		})
-	}
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		bob := w.enter("bob", nil)
+		var rooms []*client.Room
+		var calls []*client.Call
+		for _, device := range []matrixrtc.DeviceID{"ONE", "TWO"} {
+			c := client.New(w.hs.Device(rtctest.User("ann"), device), nil)
+			defer c.Close(context.Background())
+			r, err := c.Open(t.Context(), w.room)
+			if err != nil {
+				t.Fatal(err)
+			}
+			call, err := r.Join(t.Context(), &client.JoinOptions{Dialect: d, NoMedia: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rooms, calls = append(rooms, r), append(calls, call)
+		}
+		time.Sleep(5 * time.Hour)
+		bob.wantMembers("ann ann")
+		calls[0].Abandon()
+		time.Sleep(21 * time.Second)
+		bob.wantMembers("ann")
+		if calls[1].Err() != nil || w.hs.Delayed() != 1 {
+			t.Errorf("the other device: %v, %d delayed events", calls[1].Err(), w.hs.Delayed())
+		}
+		_ = rooms
+	})
 }
 
 func TestSecondClientOfTheDevice(t *testing.T) {
-	for _, d := range dialects {
-		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				bob := w.enter("bob", nil)
-				first, second := w.enter("ann", nil), w.enter("ann", nil)
-				c := first.join(plain(d))
-				time.Sleep(time.Minute)
-				o := plain(d)
-				o.Random = strings.NewReader(strings.Repeat("another member id ", 9))
-				kept := second.join(o)
-				<-c.Done()
-				wantErr(t, c.Err(), client.ErrReplaced)
-				for range 60 {
-					time.Sleep(time.Minute)
-					bob.wantMembers("ann")
-				}
-				if kept.Err() != nil || w.hs.Delayed() != 1 {
-					t.Errorf("the second client: %v, %d delayed events", kept.Err(), w.hs.Delayed())
-				}
-			})
-		})
-	}
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		bob := w.enter("bob", nil)
+		first, second := w.enter("ann", nil), w.enter("ann", nil)
+		c := first.join(plain(d))
+		time.Sleep(time.Minute)
+		o := plain(d)
+		o.Random = strings.NewReader(strings.Repeat("another member id ", 9))
+		kept := second.join(o)
+		<-c.Done()
+		wantErr(t, c.Err(), client.ErrReplaced)
+		for range 60 {
+			time.Sleep(time.Minute)
+			bob.wantMembers("ann")
+		}
+		if kept.Err() != nil || w.hs.Delayed() != 1 {
+			t.Errorf("the second client: %v, %d delayed events", kept.Err(), w.hs.Delayed())
+		}
+	})
 }
 
 func TestComingBackAfterACrash(t *testing.T) {
-	for _, d := range dialects {
-		t.Run(string(d.Name()), func(t *testing.T) {
-			delayed(t, "ann bob", func(t *testing.T, w *world) {
-				bob := w.enter("bob", nil)
-				before := w.enter("ann", nil)
-				before.join(plain(d)).Abandon()
-				time.Sleep(5 * time.Second)
-				ann := w.enter("ann", nil)
-				o := plain(d)
-				o.Random = strings.NewReader(strings.Repeat("another member id ", 9))
-				ann.join(o)
-				bob.story(false)
-				time.Sleep(time.Minute)
-				// What the first one had armed does not go off in the second one's
-				// membership.
-				if story := bob.story(false); saw(story, "ann left") {
-					t.Errorf("bob was told %q", story)
-				}
-				bob.wantMembers("ann")
-			})
-		})
-	}
+	everyDialect(t, "ann bob", func(t *testing.T, w *world, d matrixrtc.Dialect) {
+		bob := w.enter("bob", nil)
+		before := w.enter("ann", nil)
+		before.join(plain(d)).Abandon()
+		time.Sleep(5 * time.Second)
+		ann := w.enter("ann", nil)
+		o := plain(d)
+		o.Random = strings.NewReader(strings.Repeat("another member id ", 9))
+		ann.join(o)
+		bob.story(false)
+		time.Sleep(time.Minute)
+		// What the first one had armed does not go off in the second one's
+		// membership.
+		if story := bob.story(false); saw(story, "ann left") {
+			t.Errorf("bob was told %q", story)
+		}
+		bob.wantMembers("ann")
+	})
 }
 
 func TestSlotIsClosed(t *testing.T) {

@@ -47,6 +47,8 @@ type joined struct {
 	StickyUnstable     section  `json:"msc4354_sticky"`
 }
 
+func (d *decoder) at(line int) { d.line = line }
+
 // trouble yields what the splitter could not do, unless it is the end.
 func (d *decoder) trouble(err error) (more bool) {
 	if errors.Is(err, io.EOF) {

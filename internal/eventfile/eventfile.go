@@ -31,6 +31,17 @@ type Options struct {
 	Borrow bool
 }
 
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.MaxObject <= 0 {
+		out.MaxObject = DefaultMaxObject
+	}
+	return out
+}
+
 // Problem is a part of the input that could not be read and was left out. It
 // is an error that does not end the reading.
 type Problem struct {
@@ -51,34 +62,8 @@ func (p *Problem) Error() string {
 // what was left out, and reading goes on; any other error is the last thing
 // that comes. opts may be nil.
 func Read(r io.Reader, opts *Options) iter.Seq2[matrixrtc.Batch, error] {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
-	if o.MaxObject <= 0 {
-		o.MaxObject = DefaultMaxObject
-	}
 	return func(yield func(matrixrtc.Batch, error) bool) {
-		s := newSplitter(r, o.MaxObject)
-		d := decoder{room: o.Room, borrow: o.Borrow, yield: yield}
-		for {
-			raw, line, guess, err := s.next()
-			d.line = line
-			more := true
-			switch {
-			case err != nil:
-				more = d.trouble(err)
-			case guess:
-				var ok bool
-				if ok, more = d.guess(raw); ok {
-					s.accept()
-				}
-			default:
-				more = d.object(raw)
-			}
-			if !more {
-				return
-			}
-		}
+		o := opts.withDefaults()
+		newSplitter(r, o.MaxObject).feed(&decoder{room: o.Room, borrow: o.Borrow, yield: yield})
 	}
 }

@@ -45,35 +45,11 @@ func Raw(r io.Reader, opts *Options) iter.Seq2[RawEvent, error] {
 
 // raw is Raw; from is the size of answers that are not waited for.
 func raw(r io.Reader, opts *Options, from int) iter.Seq2[RawEvent, error] {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
-	if o.MaxObject <= 0 {
-		o.MaxObject = DefaultMaxObject
-	}
 	return func(yield func(RawEvent, error) bool) {
+		o := opts.withDefaults()
 		s := newSplitter(r, o.MaxObject)
 		s.wrap.from = from
-		d := rawDecoder{room: o.Room, yield: yield}
-		for {
-			raw, line, guess, err := s.next()
-			d.line = line
-			more := true
-			switch {
-			case err != nil:
-				more = d.trouble(err)
-			case guess:
-				if more = d.offer(raw, d.roomOf(raw)); more && d.refused == nil {
-					s.accept()
-				}
-			default:
-				more = d.object(raw)
-			}
-			if !more {
-				return
-			}
-		}
+		s.feed(&rawDecoder{room: o.Room, yield: yield})
 	}
 }
 
@@ -83,6 +59,13 @@ type rawDecoder struct {
 	line    int
 	refused error
 	yield   func(RawEvent, error) bool
+}
+
+func (d *rawDecoder) at(line int) { d.line = line }
+
+func (d *rawDecoder) guess(line []byte) (ok, more bool) {
+	more = d.offer(line, d.roomOf(line))
+	return more && d.refused == nil, more
 }
 
 // offer shows the reader what may be an event; refused then says whether it was

@@ -35,6 +35,33 @@ type splitter struct {
 	err   error
 }
 
+// taker takes what a splitter finds. All but at report whether to go on.
+type taker interface {
+	at(line int)                       // where the next one starts
+	guess(line []byte) (ok, more bool) // that may be an event, as a whole; ok: it was one
+	object(raw []byte) (more bool)
+	trouble(err error) (more bool)
+}
+
+// feed gives it all to t.
+func (s *splitter) feed(t taker) {
+	for more := true; more; {
+		raw, line, guess, err := s.next()
+		t.at(line)
+		switch {
+		case err != nil:
+			more = t.trouble(err)
+		case guess:
+			var ok bool
+			if ok, more = t.guess(raw); ok {
+				s.accept()
+			}
+		default:
+			more = t.object(raw)
+		}
+	}
+}
+
 // bufferSize is how much is read at once. The one line in it that is cut off at
 // the end is read slowly.
 const bufferSize = 256 << 10
