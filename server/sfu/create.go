@@ -144,7 +144,19 @@ func twirpError(a *ask.Answer) error {
 		Msg  string          `json:"msg"`
 	}
 	if json.Unmarshal(a.Body, &e) != nil || !twirp.IsValidErrorCode(e.Code) {
-		return fmt.Errorf("status %d", a.Status)
+		return fmt.Errorf("status %d%s", a.Status, hints[a.Status])
+	}
+	if strings.Contains(e.Msg, "eyJ") {
+		e.Msg = "(a message that holds a token)" // LiveKit repeats what it does not take
 	}
 	return twirp.NewError(e.Code, e.Msg)
+}
+
+// hints say what to do about a status that is not of the room service: LiveKit's own
+// for a token that it does not take, or one of whatever stands before it.
+var hints = map[int]string{
+	http.StatusUnauthorized: ": it does not take the key and secret that are configured here (sfu.key and sfu.secret, or LIVEKIT_KEY and LIVEKIT_SECRET), or its clock is another",
+	http.StatusForbidden:    ": it, or a reverse proxy before it, lets nobody make rooms from here",
+	http.StatusNotFound:     ": there is no LiveKit (sfu.url, or LIVEKIT_URL), or a reverse proxy before it does not pass /twirp/ on",
+	http.StatusBadGateway:   ": the reverse proxy before it does not reach it",
 }

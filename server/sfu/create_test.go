@@ -220,3 +220,37 @@ func BenchmarkCreateRoom(b *testing.B) {
 		}
 	}
 }
+
+// What LiveKit, or whatever stands before it, refuses is told with what to do about it,
+// and never with the token that was refused.
+func TestCreateRoomRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		body   func(token string) string
+		want   string
+	}{
+		"another secret":      {401, func(token string) string { return "invalid token: " + token + ", error: no such key" }, "LIVEKIT_SECRET"},
+		"another secret, RPC": {401, func(token string) string { return `{"code":"unauthenticated","msg":"invalid token: ` + token + `"}` }, "unauthenticated"},
+		"another place":       {404, func(string) string { return "<html>nothing here</html>" }, "LIVEKIT_URL"},
+		"a proxy alone":       {502, func(string) string { return "" }, "does not reach it"},
+		"something else":      {418, func(string) string { return "" }, "status 418"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var token string
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				token, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body(token)))
+			}))
+			defer web.Close()
+			rooms := NewRooms(web.URL, testKey, testSecret, &http.Client{Transport: &http.Transport{}})
+			defer rooms.CloseIdle()
+			err := rooms.CreateRoom(t.Context(), "x")
+			if err == nil || !strings.Contains(err.Error(), c.want) || token == "" || strings.Contains(err.Error(), token[:20]) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
