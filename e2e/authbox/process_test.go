@@ -164,6 +164,10 @@ func TestVariables(t *testing.T) {
 		{"a port", env{"LIVEKIT_JWT_BIND": "", "LIVEKIT_JWT_PORT": "PORT"}},
 		{"an SFU at https://", env{"LIVEKIT_URL": "HTTP"}},
 		{"a log level", env{"LIVEKIT_LOG_LEVEL": "debug"}},
+		{"its other word for a log level", env{"LIVEKIT_LOG_LEVEL": "WARNING"}},
+		{"lines that end in CR LF", env{"LIVEKIT_KEY": sfuKey + "\r", "LIVEKIT_SECRET": " " + sfuSecret + "\r\n", "LIVEKIT_FULL_ACCESS_HOMESERVERS": "HOST\r"}},
+		{"both in one file, without a blank", none.with(env{"LIVEKIT_KEY_FILE": file(t, sfuKey+":"+sfuSecret+"\r\n")})},
+		{"blanks around overrides", env{"LIVEKIT_CS_API_URL_OVERRIDES": " one.example = https://m.one.example , two.example=https://m.two.example"}},
 		{"what only ours knows", env{"MATRIXRTC_AUTH_LENIENT": "false", "MATRIXRTC_AUTH_TOKEN_WINDOW": "0s"}},
 		{"what is of other programs", env{"LIVEKIT_API_KEY": "x", "LIVEKIT_API_SECRET": "y"}},
 	} {

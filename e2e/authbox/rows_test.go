@@ -43,7 +43,7 @@ func wellFormed(t *testing.T, r *reply) {
 	if r.status >= 400 && (r.text("errcode") == "" || r.text("error") == "") {
 		t.Errorf("%d without errcode and error: %s", r.status, r.body)
 	}
-	if id := r.header.Get("X-Request-Id"); r.status >= 400 && r.status != http.StatusNotFound &&
+	if id := r.header.Get("X-Request-Id"); r.status >= 400 &&
 		(id == "" || !strings.Contains(r.text("error"), id)) {
 		t.Errorf("the error does not carry the request's id: %s", r.body)
 	}
@@ -118,6 +118,7 @@ func (e endpoint) bodies() []row {
 			q.header = map[string]string{"Content-Type": "text/plain"}
 			return q
 		}},
+		{e.path + " a slash too many", e.good, func(s *scene) request { return post("/"+e.path, e.body(s)) }},
 		{e.path + " a path that goes on", "404 M_UNRECOGNIZED", func(s *scene) request { return post(e.path+"/", e.body(s)) }},
 	}
 }
