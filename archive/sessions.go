@@ -26,7 +26,8 @@ type Filter struct {
 	MinDuration time.Duration
 }
 
-func (f *Filter) wants(s *matrixrtc.PastSession) bool {
+// Wants reports whether a session is wanted, at f.Now.
+func (f *Filter) Wants(s *matrixrtc.PastSession) bool {
 	end := s.End
 	if s.Ongoing() {
 		end = f.Now
@@ -60,7 +61,7 @@ func (a *Archive) Sessions(ctx context.Context, room matrixrtc.RoomID, filter Fi
 			return
 		}
 		slices.SortStableFunc(running, func(x, y matrixrtc.PastSession) int { return x.Start.Compare(y.Start) })
-		give := func(s *matrixrtc.PastSession) bool { return !filter.wants(s) || yield(*s, nil) }
+		give := func(s *matrixrtc.PastSession) bool { return !filter.Wants(s) || yield(*s, nil) }
 		c := cursor{room: id, name: room, start: firstTime, since: firstTime, until: lastTime}
 		if !filter.Since.IsZero() {
 			c.since = filter.Since.UnixMilli()

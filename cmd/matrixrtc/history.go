@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc"
+	"github.com/matrixrtc-go/matrixrtc/archive"
 )
 
 // HistoryCmd prints the past calls of rooms or of files.
@@ -101,7 +102,7 @@ type pastPlan struct {
 	cutOff  bool // at was asked for
 	zone    *time.Location
 	me      matrixrtc.UserID
-	filter  pastFilter
+	filter  archive.Filter
 	history matrixrtc.HistoryOptions
 	keep    int64 // how much of a standard input, in bytes
 }
@@ -117,17 +118,17 @@ func (c *HistoryCmd) plan(a *app, now time.Time) (p *pastPlan, err error) {
 	if p.history.Gap, err = span("--gap", c.Gap); err != nil {
 		return nil, err
 	}
-	p.filter = pastFilter{now: p.at, user: matrixrtc.UserID(c.User), application: c.Application}
-	if p.filter.least, err = span("--min-duration", c.MinDuration); err != nil {
+	p.filter = archive.Filter{Now: p.at, User: matrixrtc.UserID(c.User), Application: c.Application}
+	if p.filter.MinDuration, err = span("--min-duration", c.MinDuration); err != nil {
 		return nil, err
 	}
-	if p.filter.since, err = p.moment("--since", c.Since, 0); err != nil {
+	if p.filter.Since, err = p.moment("--since", c.Since, 0); err != nil {
 		return nil, err
 	}
-	if p.filter.until, err = p.moment("--until", c.Until, 1); err != nil {
+	if p.filter.Until, err = p.moment("--until", c.Until, 1); err != nil {
 		return nil, err
 	}
-	if since, until := p.filter.since, p.filter.until; !since.IsZero() && !until.IsZero() && !since.Before(until) {
+	if since, until := p.filter.Since, p.filter.Until; !since.IsZero() && !until.IsZero() && !since.Before(until) {
 		return nil, &usageError{fmt.Errorf("--since %s is not before --until %s", c.Since, c.Until)}
 	}
 	for _, user := range []struct{ flag, value string }{{"--user", c.User}, {"--me", c.Me}} {

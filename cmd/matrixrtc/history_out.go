@@ -69,7 +69,7 @@ func (o *pastOutput) begin() {
 
 // add takes a session, if it is wanted.
 func (o *pastOutput) add(s *matrixrtc.PastSession) error {
-	if !o.plan.filter.wants(s) {
+	if !o.plan.filter.Wants(s) {
 		return nil
 	}
 	for _, sink := range o.sinks {

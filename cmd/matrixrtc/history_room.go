@@ -78,7 +78,7 @@ func (c *HistoryCmd) ofRooms(ctx context.Context, a *app, plan *pastPlan) (err e
 	}
 	// Until now goes what is ongoing, and reading has taken its time.
 	plan.at = time.Now()
-	plan.filter.now = plan.at
+	plan.filter.Now = plan.at
 	if len(rooms.ids) == 0 {
 		if rooms.ids, err = kept.Rooms(ctx); err != nil {
 			return err
@@ -139,7 +139,7 @@ func (c *HistoryCmd) show(ctx context.Context, a *app, plan *pastPlan, kept *arc
 	out.begin()
 	f := &plan.filter
 	for _, id := range rooms.ids {
-		for s, err := range kept.Sessions(ctx, id, archive.Filter{Now: f.now, Since: f.since, Until: f.until}) {
+		for s, err := range kept.Sessions(ctx, id, archive.Filter{Now: f.Now, Since: f.Since, Until: f.Until}) {
 			if err != nil {
 				return archiveError(err)
 			}

@@ -140,6 +140,8 @@ func TestHistoryFilters(t *testing.T) {
 		"--until 2026-01-12":                     "$05 $13",
 		"--since 2026-01-13 --until 2026-01-13":  "$17 $19 $23",
 		"--since 2026-01-14":                     "$23 $27", // the one over midnight
+		"--since 2026-01-14T00:29:59":            "$23 $27",
+		"--since 2026-01-14T00:30:00":            "$27", // one that is over then did not go on
 		"--since 2026-01-14T00:30:01":            "$27",
 		"--since 2026-01-13T23:30:01Z":           "$27",
 		"--since 1768347001000":                  "$27",

@@ -7,43 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/matrixrtc-go/matrixrtc"
 )
-
-// pastFilter says which past sessions are wanted. What is zero asks for nothing.
-type pastFilter struct {
-	now          time.Time // until when what is ongoing has gone on
-	since, until time.Time
-	user         matrixrtc.UserID
-	application  string
-	least        time.Duration
-}
-
-// wants reports whether a session is asked for: one that went on at some time
-// from since to until, which is excluded.
-func (f *pastFilter) wants(s *matrixrtc.PastSession) bool {
-	end := s.End
-	if s.Ongoing() {
-		end = f.now
-	}
-	switch {
-	case !f.since.IsZero() && end.Before(f.since),
-		!f.until.IsZero() && !s.Start.Before(f.until),
-		f.application != "" && s.Application != f.application,
-		f.least > 0 && end.Sub(s.Start) < f.least:
-		return false
-	}
-	if f.user == "" {
-		return true
-	}
-	for i := range s.Participants {
-		if s.Participants[i].User == f.user {
-			return true
-		}
-	}
-	return false
-}
 
 // zone is the time zone in which people want to read: that of TZ, else the
 // machine's.
