@@ -21,6 +21,9 @@ const (
 	filesBeside = 64
 	// mostByDefault bounds the memory, of which each takes some 20 KiB.
 	mostByDefault = 10_000
+	// partAdmin and partInside of the bound of the public listener are those of the
+	// others.
+	partAdmin, partInside = 4, 8
 	// leastByDefault is for limits so low that nothing fits.
 	leastByDefault = 16
 	// fewConnections are so few that the log warns of them.
@@ -52,8 +55,12 @@ func checkConnections(n, files int, known bool) error {
 	return nil
 }
 
-// connections makes the bounds of the listeners.
-func (s *Server) connections(metrics prometheus.Registerer) (public, admin *throttle.Conns) {
+// bounds are those of the listeners. Whoever floods one of them does not come into the
+// others.
+type bounds struct{ public, admin, inside *throttle.Conns }
+
+// connections makes them.
+func (s *Server) connections(metrics prometheus.Registerer) bounds {
 	most := s.cfg.MaxConnections
 	if most == 0 {
 		if most = defaultConnections(openFiles()); most < fewConnections {
@@ -82,8 +89,7 @@ func (s *Server) connections(metrics prometheus.Registerer) (public, admin *thro
 		gauge("matrixrtc_http_connections_max", "How many connections there may be, by listener.", conns.Most, prometheus.Labels{"listener": name})
 		return conns
 	}
-	// Whoever floods one of them must not shut the operator out of the other.
-	return bound("public", most), bound("admin", max(most/filesEach, leastByDefault))
+	return bounds{bound("public", most), bound("admin", max(most/partAdmin, leastByDefault)), bound("inside", max(most/partInside, leastByDefault))}
 }
 
 // turnedAway tells of connections of one listener that were closed. Its method is for

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
+	"github.com/matrixrtc-go/matrixrtc/server/sfu"
 )
 
 func TestDefaultConnections(t *testing.T) {
@@ -88,6 +91,11 @@ func noKeepAlive(t *testing.T, h http.Handler) string {
 	return s.URL
 }
 
+// vouch is a homeserver's word: "tok-ann" is @ann.
+func vouch(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, `{"sub":"@%s:one.example"}`, strings.TrimPrefix(r.URL.Query().Get("access_token"), "tok-"))
+}
+
 // A site that may have few files open, and a stranger who holds all the connections that
 // can be had: it answers, and reaches its homeserver and SFU over new connections.
 func TestFewFiles(t *testing.T) {
@@ -95,10 +103,7 @@ func TestFewFiles(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("needs sh, to limit the files of a process: run on Unix")
 	}
-	hs := noKeepAlive(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"sub":"@%s:one.example"}`, strings.TrimPrefix(r.URL.Query().Get("access_token"), "tok-"))
-	}))
-	s := startFew(t, hs, noKeepAlive(t, &roomService{}))
+	s := startFew(t, noKeepAlive(t, http.HandlerFunc(vouch)), noKeepAlive(t, &roomService{}))
 
 	// Connections that ask for nothing, more than there can be files.
 	for i := range 400 {
@@ -125,23 +130,12 @@ func TestFewFiles(t *testing.T) {
 	if answer := honest.say(tokenBody).answer(); answer != "200 OK" {
 		t.Errorf("a request that was there before: %s", answer)
 	}
-	resp, err := http.Get("http://" + s.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		`matrixrtc_http_connections_max{listener="public"} 48`, `matrixrtc_http_connections_max{listener="admin"} 16`,
-		`matrixrtc_http_connections{listener="public"} 48`, `matrixrtc_http_connections_closed_total{listener="public",reason="full"} 1`,
-		`matrixrtc_http_connections_closed_total{listener="public",reason="files"} 0`, `matrixrtc_http_connections_closed_total{listener="admin",reason="idle"} 0`,
+	for name, want := range map[string]int{
+		`matrixrtc_http_connections_max{listener="public"}`: 48, `matrixrtc_http_connections_max{listener="admin"}`: 16,
+		`matrixrtc_http_connections{listener="public"}`: 48, `matrixrtc_http_connections_closed_total{listener="public",reason="full"}`: 1,
+		`matrixrtc_http_connections_closed_total{listener="public",reason="files"}`: 0, `matrixrtc_http_connections_closed_total{listener="admin",reason="idle"}`: 0,
 	} {
-		if !bytes.Contains(metrics, []byte(want+"\n")) {
-			t.Errorf("metrics lack %s", want)
-		}
+		s.eventually(t, name, want, want)
 	}
 	for _, c := range held {
 		c.Close()
@@ -156,13 +150,97 @@ func TestFewFiles(t *testing.T) {
 	}
 }
 
+// The same with an SFU of its own, and with connections that have a right to stay: their
+// clients are in calls. Whoever leaves is heard of, and makes room for the next.
+func TestFewFilesForCalls(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("needs sh, to limit the files of a process: run on Unix")
+	}
+	s := startFew(t, noKeepAlive(t, http.HandlerFunc(vouch)), "")
+	var calls []string // the requests for them
+	for i := range 50 {
+		var token struct {
+			JWT string `json:"jwt"`
+		}
+		body := strings.Replace(tokenBody, "ann", fmt.Sprintf("u%02d", i), 1)
+		if err := json.Unmarshal([]byte(s.dial(t).say(request(body)).body()), &token); err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, "GET /livekit/sfu/rtc?auto_subscribe=1&protocol=15&access_token="+token.JWT+" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	}
+	const most = 48
+	var in []*fewPeer
+	for i := range most {
+		c := s.dial(t).say(calls[i])
+		if answer := c.answer(); answer != "101 Switching Protocols" {
+			t.Fatalf("call %d: %s", i, answer)
+		}
+		in = append(in, c)
+	}
+	if answer := s.dial(t).say(calls[most]).answer(); answer != "closed" {
+		t.Errorf("one call more: %s", answer)
+	}
+	s.eventually(t, `matrixrtc_http_connections{listener="public"}`, 48, 48)
+	s.eventually(t, `matrixrtc_http_connections_closed_total{listener="public",reason="files"}`, 0, 0)
+	in[0].Close()
+	rtctest.Eventually(t, time.Minute, "there is room for another", func() (bool, string) {
+		answer := s.dial(t).say(wholeRequest).answer()
+		return answer == "200 OK", answer
+	})
+	// Who calls again has left the first call, and cannot keep its place.
+	rtctest.Eventually(t, time.Minute, "the connection of before is idle, and makes room", func() (bool, string) {
+		answer := s.dial(t).say(calls[1]).answer()
+		return answer == "101 Switching Protocols", answer
+	})
+	// The SFU's reports, of the room and of who left, need no place among strangers.
+	s.eventually(t, `matrixrtc_sfu_webhooks_total{result="ok"}`, 2, 1000)
+	s.eventually(t, `matrixrtc_http_connections{listener="public"}`, 47, 47)
+	if log := s.end(t); strings.Contains(log, "too many open files") {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+// eventually waits until a metric is within bounds.
+func (s *fewFiles) eventually(t *testing.T, name string, least, most int) {
+	t.Helper()
+	rtctest.Eventually(t, time.Minute, name, func() (bool, string) {
+		for line := range strings.Lines(s.metrics(t)) {
+			if value, ok := strings.CutPrefix(line, name+" "); ok {
+				n, err := strconv.Atoi(strings.TrimSpace(value))
+				return err == nil && n >= least && n <= most, value
+			}
+		}
+		return false, "nothing"
+	})
+}
+
+// metrics are those of the site.
+func (s *fewFiles) metrics(t *testing.T) string {
+	t.Helper()
+	resp, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 const tokenBody = `{"room":"!r:one.example","device_id":"D","openid_token":{"access_token":"tok-ann","matrix_server_name":"one.example","expires_in":1,"token_type":"Bearer"}}`
 
+// request is one for a token, with more in its header.
+func request(body string, more ...string) string {
+	return fmt.Sprintf("POST /sfu/get HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n%s", len(body), strings.Join(more, ""), body)
+}
+
 var (
-	requestHead  = fmt.Sprintf("POST /sfu/get HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", len(tokenBody))
-	wholeRequest = requestHead + "\r\n" + tokenBody
+	wholeRequest = request(tokenBody)
 	// tokenHead asks to be told when the body is wanted.
-	tokenHead = requestHead + "Expect: 100-continue\r\n\r\n"
+	tokenHead = strings.TrimSuffix(request(tokenBody, "Expect: 100-continue\r\n"), tokenBody)
 )
 
 // fewFiles is a site in a process of its own, with few files.
@@ -175,10 +253,10 @@ type fewFiles struct {
 
 const fewEnv = "SERVER_FEW_FILES"
 
-func startFew(t *testing.T, homeserver, sfu string) *fewFiles {
+func startFew(t *testing.T, homeserver, url string) *fewFiles {
 	t.Helper()
 	s := &fewFiles{cmd: exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 256 && exec "$0" -test.run '^TestFewFilesChild$'`, os.Args[0])}
-	s.cmd.Env = append(os.Environ(), fewEnv+"="+homeserver+" "+sfu)
+	s.cmd.Env = append(os.Environ(), fewEnv+"="+homeserver+" "+url)
 	s.cmd.Stderr = &s.log
 	var err error
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
@@ -209,15 +287,19 @@ func (s *fewFiles) end(t *testing.T) string {
 
 // TestFewFilesChild is the process of TestFewFiles.
 func TestFewFilesChild(t *testing.T) {
-	homeserver, sfu, ok := strings.Cut(os.Getenv(fewEnv), " ")
+	homeserver, url, ok := strings.Cut(os.Getenv(fewEnv), " ")
 	if !ok {
 		return // nobody asks for it
 	}
-	s, err := New(&Config{
+	cfg := &Config{
 		Listen: "127.0.0.1:0", Admin: Admin{Listen: "127.0.0.1:0"},
 		FullAccess: Names{"one.example"}, Overrides: map[string]string{"one.example": homeserver},
-		SFU: SFU{URL: sfu, Key: "k", Secret: longSecret},
-	}, &Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Admin: http.NotFoundHandler()})
+		SFU: SFU{URL: url, Key: "k", Secret: longSecret},
+	}
+	if url == "" {
+		cfg.SFU, cfg.Media = SFU{}, Media{Loopback: true, UDPPort: sfu.AnyPort, TCPPort: sfu.AnyPort}
+	}
+	s, err := New(cfg, &Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Admin: http.NotFoundHandler()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,15 +339,27 @@ func (p *fewPeer) say(text string) *fewPeer {
 // answer is the status of the next answer, or "closed".
 func (p *fewPeer) answer() string {
 	p.t.Helper()
+	status, _ := p.read()
+	return status
+}
+
+func (p *fewPeer) body() string {
+	p.t.Helper()
+	_, body := p.read()
+	return body
+}
+
+func (p *fewPeer) read() (status, body string) {
+	p.t.Helper()
 	resp, err := http.ReadResponse(p.r, nil)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		p.t.Fatal("neither an answer nor an end")
 	case err != nil:
-		return "closed"
-	case resp.StatusCode == http.StatusContinue:
-		return resp.Status
+		return "closed", ""
+	case resp.StatusCode < 200:
+		return resp.Status, ""
 	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.Status
+	text, _ := io.ReadAll(resp.Body)
+	return resp.Status, string(text)
 }

@@ -20,7 +20,8 @@ const (
 	// partingTime is what the clients of websockets get to close their side
 	// after the SFU has closed its own.
 	partingTime = 500 * time.Millisecond
-	// restTimeout is for the rest of a body that nobody wants.
+	// restTimeout is for what nobody wants any more: the rest of a body, or what a
+	// client says after the other side of its websocket has ended.
 	restTimeout = 2 * time.Second
 )
 
@@ -42,7 +43,7 @@ type httpGroup struct {
 }
 
 func newHTTPGroup(log *slog.Logger) *httpGroup {
-	g := &httpGroup{log: log, failed: make(chan error, 2), sockets: map[net.Conn]struct{}{}}
+	g := &httpGroup{log: log, failed: make(chan error, 3), sockets: map[net.Conn]struct{}{}}
 	g.base, g.cancel = context.WithCancel(context.Background())
 	g.streams, g.end = context.WithCancel(g.base)
 	return g
@@ -157,8 +158,22 @@ func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		t.group.mu.Lock()
 		t.group.sockets[c] = struct{}{}
 		t.group.mu.Unlock()
+		c = &taken{c}
 	}
 	return c, rw, err
+}
+
+// taken is a connection that was taken over. A client that is told that nothing more
+// comes, and does not close its side, would have its place for ever.
+type taken struct{ net.Conn }
+
+// CloseWrite tells the client so.
+func (t *taken) CloseWrite() error {
+	_ = t.SetReadDeadline(time.Now().Add(restTimeout))
+	if c, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
 }
 
 func (t *takeover) forget() {

@@ -2,14 +2,17 @@ package server
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
+	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
 // A request whose body never comes is answered, and its connection ends: nobody can
@@ -58,4 +61,46 @@ func TestBodyThatNobodyReads(t *testing.T) {
 		resp.Body.Close()
 	}
 	client.CloseIdleConnections()
+}
+
+// A client that does not part from a connection that is over has its place no longer.
+func TestSocketThatNobodyCloses(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newHTTPGroup(slog.New(slog.DiscardHandler))
+	conns := throttle.NewConns(100, nil)
+	over := make(chan error, 1)
+	g.serve(g.base, l.(*net.TCPListener), conns, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			over <- err
+			return
+		}
+		defer c.Close()
+		if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+			t.Error(err)
+		}
+		_, err = io.Copy(io.Discard, c)
+		over <- err
+	}))
+	t.Cleanup(func() { g.shutdown(); g.wait() })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the client is not told: %v", err)
+	}
+	if err := <-over; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection ends with %v", err)
+	}
+	rtctest.Eventually(t, time.Minute, "its place is free", func() (bool, string) { return conns.Open() == 0, "" })
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/authapi"
 	"github.com/matrixrtc-go/matrixrtc/server/auth"
 	"github.com/matrixrtc-go/matrixrtc/server/clean"
 	"github.com/matrixrtc-go/matrixrtc/server/sfu"
@@ -170,14 +171,21 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		defer adminL.Close()
 	}
+	insideL, inside, err := s.listenInside()
+	if err != nil {
+		return err
+	}
+	if insideL != nil {
+		defer insideL.Close()
+	}
 	base := publicURL(s.cfg.PublicURL, publicL.Addr())
-	media, err := s.startMedia(ctx, base, webhookURL(publicL.Addr()))
+	media, err := s.startMedia(ctx, base, inside)
 	if err != nil {
 		return err
 	}
 	defer media.close()
 	in := newHealth(s.log)
-	service, err := s.startAuth(ctx, media, in.registry, publicL.Addr())
+	service, err := s.startAuth(ctx, media, in.registry, inside)
 	if err != nil {
 		return err
 	}
@@ -190,10 +198,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 
 	group := newHTTPGroup(s.log)
-	public, admin := s.connections(in.registry)
-	group.serve(group.base, publicL, public, s.routes(service, media.handler, gap, in, group.polls, base))
+	conns := s.connections(in.registry)
+	routes := s.routes(service, media.handler, gap, in, group.polls, base)
+	group.serve(group.base, publicL, conns.public, routes)
+	if insideL != nil {
+		group.serve(group.base, insideL, conns.inside, routes)
+	}
 	if adminL != nil {
-		group.serve(group.streams, adminL, admin, guardAdmin(s.adminPages(media.look(base), in), s.token))
+		group.serve(group.streams, adminL, conns.admin, guardAdmin(s.adminPages(media.look(base), in), s.token))
 		s.admin = adminL.Addr()
 	}
 	s.public, s.base, s.advertised, s.source = publicL.Addr(), base, media.advertised, media.look(base)
@@ -241,7 +253,8 @@ type media struct {
 	close      func() error    // may be called twice
 }
 
-func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, error) {
+// startMedia starts the SFU if it is an embedded one. inside is where it reports.
+func (s *Server) startMedia(ctx context.Context, base, inside string) (*media, error) {
 	if s.cfg.SFU.URL != "" {
 		client := newSFUClient(s.cfg.InsecureSkipVerify)
 		rooms := sfu.NewRooms(httpURL(s.cfg.SFU.URL), s.key, string(s.secret), client)
@@ -261,7 +274,7 @@ func (s *Server) startMedia(ctx context.Context, base, webhook string) (*media, 
 	if err != nil {
 		return nil, err
 	}
-	conf.Drain, conf.Logger, conf.Webhook = s.opts.Drain, s.log.With("part", "sfu"), webhook
+	conf.Drain, conf.Logger, conf.Webhook = s.opts.Drain, s.log.With("part", "sfu"), inside+authapi.PathWebhook
 	lk, err := sfu.Start(ctx, conf)
 	if err != nil {
 		return nil, err

@@ -22,9 +22,9 @@ type service struct {
 	stores []jobs.Store
 }
 
-// startAuth opens the stores and begins to look after delegated leaves. listener is
-// the public one.
-func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Registerer, listener net.Addr) (_ *service, err error) {
+// startAuth opens the stores and begins to look after delegated leaves. inside is where
+// the site asks itself.
+func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Registerer, inside string) (_ *service, err error) {
 	out := &service{}
 	defer func() {
 		if err != nil {
@@ -37,7 +37,7 @@ func (s *Server) startAuth(ctx context.Context, m *media, metrics prometheus.Reg
 	}
 	cfg := auth.Config{
 		Key: m.key, Secret: m.secret, SFUURL: m.url, Rooms: m.rooms, SFUStarted: m.handler != nil,
-		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.clientAPIs(listener), AppService: as,
+		FullAccess: s.cfg.fullAccess(), Overrides: s.cfg.Overrides, ClientAPIs: s.cfg.clientAPIs(inside), AppService: as,
 	}
 	if cfg.Leaves, err = out.open(ctx, &s.cfg.Auth, "", jobs.DefaultRedisPrefix, s.log.With("part", "auth")); err != nil {
 		return nil, err
@@ -117,10 +117,11 @@ func mountAuth(mux *http.ServeMux, api http.Handler, appService bool) {
 // clientAPIs are the client-server APIs that need not be looked for: those that are
 // configured, and that of the site's own homeserver, as clients have it. Where the
 // site stands in front of that, it asks itself: what the homeserver lacks is there.
-func (c *Config) clientAPIs(listener net.Addr) map[string]string {
+// inside is its own listener for that.
+func (c *Config) clientAPIs(inside string) map[string]string {
 	name, base := c.Homeserver.ServerName, c.Homeserver.URL
-	if !c.GapFill.off() && c.GapFill.Proxy {
-		base = localURL(listener)
+	if c.asksItself() {
+		base = inside
 	}
 	all := maps.Clone(c.ClientAPIs)
 	if name == "" || base == "" || all[name] != "" {
@@ -133,26 +134,19 @@ func (c *Config) clientAPIs(listener net.Addr) map[string]string {
 	return all
 }
 
-// webhookURL is where the embedded SFU reports who comes and goes: at the site's
-// own listener.
-func webhookURL(listener net.Addr) string {
-	if base := localURL(listener); base != "" {
-		return base + authapi.PathWebhook
+// listenInside opens a listener for the site itself, nil if there is no need for one:
+// the embedded SFU reports there who comes and goes, and a site in front of its
+// homeserver asks that there. The public listener may be full of strangers. base is its
+// address as a URL.
+func (s *Server) listenInside() (l *net.TCPListener, base string, err error) {
+	if s.cfg.SFU.URL != "" && !s.cfg.asksItself() {
+		return nil, "", nil
 	}
-	return ""
+	if l, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+		return nil, "", fmt.Errorf("listen on loopback for the site itself: %w", err)
+	}
+	return l, "http://" + l.Addr().String(), nil
 }
 
-// localURL is a listener's address as this host can reach it, "" if it has none.
-func localURL(listener net.Addr) string {
-	host, port, err := net.SplitHostPort(listener.String())
-	if err != nil {
-		return ""
-	}
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip != nil && ip.To4() == nil && ip.To16() != nil {
-			host = "localhost" // a listener for IPv6 may have that alone
-		}
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
+// asksItself: the site is the homeserver's client-server API.
+func (c *Config) asksItself() bool { return !c.GapFill.off() && c.GapFill.Proxy }
