@@ -158,6 +158,11 @@ func TestRooms(t *testing.T) {
 	if _, err := bob.Join(ctx, string(closed)); !errors.Is(err, homeserver.ErrForbidden) {
 		t.Errorf("joining without invitation: %v", err)
 	}
+	bobID, _ = bob.Self()
+	if err := alice.Invite(ctx, closed, bobID); err != nil {
+		t.Fatal(err)
+	}
+	homeservertest.Join(t, bob, closed)
 }
 
 func TestPermission(t *testing.T) {

@@ -48,9 +48,6 @@ func NewRoom(id matrixrtc.RoomID) *Room {
 	return &Room{id: id, seed: maphash.MakeSeed(), events: map[uint64]int32{}}
 }
 
-// Len is how many records there are.
-func (r *Room) Len() int { return len(r.marks) }
-
 // Add takes a record and keeps nothing of it.
 func (r *Room) Add(rec *matrixrtc.Record) {
 	m := mark{ts: rec.Time, event: r.hash(string(rec.Event)), replaces: r.hash(string(rec.Replaces)), redacted: rec.Redacted}

@@ -92,7 +92,6 @@ const (
 	CodeMissingToken  = "M_MISSING_TOKEN"
 	CodeUnknownToken  = "M_UNKNOWN_TOKEN"
 	CodeTooLarge      = "M_TOO_LARGE"
-	CodeNotFound      = "M_NOT_FOUND"
 )
 
 // Error is a Matrix error body.

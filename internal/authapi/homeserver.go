@@ -52,10 +52,6 @@ const (
 	HeaderOrigin = "X-Matrix-Origin"
 )
 
-// DelegateRequest is the body of POST /delegate_delayed_leave: a GetTokenRequest
-// in which the delay is not optional.
-type DelegateRequest = GetTokenRequest
-
 // HomeRequest is the body of the endpoints of homeservers. Which fields are needed
 // is told by the endpoint; others than these are let through.
 type HomeRequest struct {

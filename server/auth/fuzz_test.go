@@ -30,7 +30,7 @@ func FuzzRequests(f *testing.F) {
 		}{
 			{readSFUGet, &authapi.SFUGetRequest{}},
 			{readGetToken, &authapi.GetTokenRequest{}},
-			{readDelegate, &authapi.DelegateRequest{}},
+			{readDelegate, &authapi.GetTokenRequest{}},
 		} {
 			q, fail := c.read(body, false)
 			if fail != nil {

@@ -15,7 +15,6 @@ import (
 // Error codes of Matrix that are written here.
 const (
 	codeUnknown      = "M_UNKNOWN"
-	codeForbidden    = "M_FORBIDDEN"
 	codeNotFound     = "M_NOT_FOUND"
 	codeNotJSON      = "M_NOT_JSON"
 	codeBadJSON      = "M_BAD_JSON"
