@@ -84,7 +84,11 @@ func (c *clientAPIs) discover(ctx context.Context, server string) (string, error
 	if err != nil {
 		return "", err
 	}
-	a, err := c.servers.side(server).known(ctx, "https://"+name.name+"/.well-known/matrix/client")
+	a, err := c.servers.side(server).known(ctx, "https://"+name.bare()+"/.well-known/matrix/client")
+	if err != nil && name.port != "" && ctx.Err() == nil {
+		// It is at the host by the specification; some have it at the port of their name.
+		a, err = c.servers.side(server).known(ctx, "https://"+name.name+"/.well-known/matrix/client")
+	}
 	if err != nil {
 		return "", err
 	}
@@ -126,7 +130,11 @@ func (c *clientAPIs) call(ctx context.Context, server string, q call) (*reply, e
 	if _, named := c.overrides[server]; named || c.servers.own[server] {
 		client = c.free
 	}
-	return q.do(ctx, client, base+q.path, "")
+	a, err := q.do(ctx, client, base+q.path, "")
+	if err != nil && ctx.Err() == nil {
+		c.forget(server)
+	}
+	return a, err
 }
 
 // forget drops what is remembered about a server: nobody answered there.

@@ -112,7 +112,7 @@ func outcome(err error) string {
 		return "not_public"
 	case errors.As(err, &status) && status.status < 500:
 		return "refused"
-	case errors.As(err, &status):
+	case errors.As(err, &status), errors.Is(err, errNoVouch):
 		return "failed"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"

@@ -47,6 +47,8 @@ func (o *servers) troubled(ctx context.Context, server string, err error) error 
 	switch {
 	case !o.named(server) || errors.Is(ctx.Err(), context.Canceled):
 		return err
+	case !errors.As(err, &status) && o.overrides[server] != "":
+		return &ownTrouble{err, "that is where homeserver_overrides says that it is"}
 	case !errors.As(err, &status):
 		return &ownTrouble{err, "if its federation API is elsewhere, say so in homeserver_overrides"}
 	case status.status == http.StatusNotFound:
@@ -56,6 +58,9 @@ func (o *servers) troubled(ctx context.Context, server string, err error) error 
 	}
 	return err
 }
+
+// errNoVouch: a homeserver has answered, and vouches for nobody.
+var errNoVouch = errors.New("nobody is vouched for")
 
 // openID asks homeservers whom an OpenID token belongs to (server-server API,
 // "OpenID"). Without a window it keeps no answer: a token that was taken back is
@@ -110,11 +115,11 @@ func (o *openID) verify(ctx context.Context, server, token string) (user string,
 		Sub string `json:"sub"`
 	}
 	if err := json.Unmarshal(a.body, &info); err != nil {
-		return "", fmt.Errorf("answer of %s: %w", name.name, err)
+		return "", fmt.Errorf("%w: answer of %s: %w", errNoVouch, name.name, err)
 	}
 	// A server vouches for its own users only.
 	if got := userServer(info.Sub); got != server {
-		return "", fmt.Errorf("%s vouches for a user that is not its own (%q)", name.name, shorten(info.Sub))
+		return "", fmt.Errorf("%w: %s vouches for a user that is not its own (%q)", errNoVouch, name.name, shorten(info.Sub))
 	}
 	if o.window > 0 {
 		o.mu.Lock()

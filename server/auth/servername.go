@@ -63,6 +63,14 @@ func parseServerName(s string) (serverName, error) {
 	return n, nil
 }
 
+// bare is the name without the port.
+func (n serverName) bare() string {
+	if n.port == "" {
+		return n.name
+	}
+	return strings.TrimSuffix(n.name, ":"+n.port)
+}
+
 func validPort(p string) bool {
 	if len(p) > 5 || strings.Trim(p, "0123456789") != "" {
 		return false

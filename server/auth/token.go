@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -68,7 +69,7 @@ func (s *Service) vouchedFor(ctx context.Context, q *request) (string, *failure)
 		return "", limited(time.Second)
 	}
 	if err == nil && q.claimed != "" && q.claimed != user {
-		err = errors.New("the claimed user is not the one that the homeserver knows")
+		err = fmt.Errorf("the claimed user %q is not %q, whose token the homeserver says that it is", shorten(q.claimed), user)
 	}
 	if err != nil {
 		return "", &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "the OpenID token could not be verified", err, 0}

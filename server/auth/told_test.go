@@ -84,7 +84,8 @@ func TestOwnHomeserverTrouble(t *testing.T) {
 	}{
 		"no federation API":   {404, "one.example", "openid"},
 		"down":                {502, "one.example", "reverse proxy"},
-		"nobody there":        {0, "one.example", "homeserver_overrides"},
+		"nobody there":        {0, "one.example", "where homeserver_overrides says"},
+		"nobody there, named": {0, "127.0.0.1:2", "say so in homeserver_overrides"},
 		"refused":             {401, "one.example", ""},
 		"a stranger's":        {404, "127.0.0.1:1", ""},
 		"a stranger's, named": {404, "[::1]:1", ""},
@@ -99,7 +100,7 @@ func TestOwnHomeserverTrouble(t *testing.T) {
 			var log bytes.Buffer
 			s, err := New(Config{
 				Key: testKey, Secret: testSecret, SFUURL: "wss://sfu.example.org", Rooms: &rooms{},
-				FullAccess: []string{"one.example"}, Overrides: map[string]string{"one.example": hs.URL},
+				FullAccess: []string{"one.example", "127.0.0.1:2"}, Overrides: map[string]string{"one.example": hs.URL},
 			}, &Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 			if err != nil {
 				t.Fatal(err)
@@ -112,5 +113,20 @@ func TestOwnHomeserverTrouble(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		})
+	}
+}
+
+// A homeserver that answers and vouches for nobody is not one that cannot be reached.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{`[`: "failed", `{}`: "failed", `{"sub":"@ann:two.example"}`: "failed", `{"sub":"@ann:one.example"}`: "ok"} {
+		hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+		defer hs.Close()
+		n := newInternet()
+		n.ports[hs.Listener.Addr().String()] = hs.Listener.Addr().String()
+		o := newTestOpenID(t, n, newCA(t), map[string]string{"one.example": hs.URL})
+		if _, err := o.verify(t.Context(), "one.example", "token"); outcome(err) != want {
+			t.Errorf("%s: %s, want %s (%v)", answer, outcome(err), want, err)
+		}
 	}
 }
