@@ -57,17 +57,12 @@ func embedded(data []byte, kind media.Kind, loop bool) *File {
 
 // Open opens an Opus .ogg or a VP8 .ivf file that is played once. What the
 // file is, is told by its content. The File closes itself at its end.
-func Open(path string) (*File, error) { return open(path, false) }
-
-// OpenLoop opens a file that begins again at its end. It cannot be a pipe.
-func OpenLoop(path string) (*File, error) { return open(path, true) }
-
-func open(path string, loop bool) (*File, error) {
+func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening media: %w", err)
 	}
-	src, err := New(f, loop)
+	src, err := New(f, false)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("reading %s: %w", path, err)
