@@ -297,7 +297,7 @@ func TestFewFilesChild(t *testing.T) {
 		SFU: SFU{URL: url, Key: "k", Secret: longSecret},
 	}
 	if url == "" {
-		cfg.SFU, cfg.Media = SFU{}, Media{Loopback: true, UDPPort: sfu.AnyPort, TCPPort: sfu.AnyPort}
+		cfg.SFU, cfg.Media = SFU{}, Media{Loopback: true, UDPPort: sfu.AnyPort, TCPPort: sfu.NoPort}
 	}
 	s, err := New(cfg, &Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Admin: http.NotFoundHandler()})
 	if err != nil {
