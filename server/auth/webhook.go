@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -91,10 +92,15 @@ func (s *Service) serveWebhook(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	event, err := s.readWebhook(w, r, time.Now())
+	now := time.Now()
+	event, err := s.readWebhook(w, r, now)
 	switch {
 	case err != nil:
-		s.log.Warn("a report of the SFU was not accepted", "err", err)
+		level := slog.LevelDebug
+		if s.reports.warn(now) {
+			level = slog.LevelWarn
+		}
+		s.log.Log(r.Context(), level, "a report of the SFU was not accepted", "err", err)
 		s.metrics.webhooks.WithLabelValues("refused").Inc()
 	case !s.reports.first(event.Id):
 		s.metrics.webhooks.WithLabelValues("repeated").Inc()
@@ -120,11 +126,11 @@ func (s *Service) readWebhook(w http.ResponseWriter, r *http.Request, now time.T
 		return nil, errors.New("no token of the SFU") // the error repeats it
 	}
 	if token.APIKey() != s.cfg.Key {
-		return nil, errors.New("signed with another key than the one that is configured")
+		return nil, errors.New("signed with another key than the one that is configured: webhook.api_key of LiveKit has to be sfu.key (LIVEKIT_KEY)")
 	}
 	_, claims, err := token.Verify(string(s.cfg.Secret)) // checks its time, too
 	if err != nil {
-		return nil, errors.New("the signature is wrong or old")
+		return nil, errors.New("the signature is wrong or old: LiveKit has another secret for that key than sfu.secret (LIVEKIT_SECRET), or another time")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
 	if err != nil {
@@ -174,8 +180,24 @@ func fromWebhook(w *livekit.WebhookEvent) (SFUEvent, bool) {
 
 // reports knows the reports that have come, to know them again.
 type reports struct {
-	mu   sync.Mutex
-	seen *throttle.LRU[string, struct{}]
+	mu     sync.Mutex
+	seen   *throttle.LRU[string, struct{}]
+	warned time.Time
+}
+
+// warnAgain is how long after a warning of a report that was not accepted there is no
+// other one: anybody can send such reports, as many as they like.
+const warnAgain = time.Minute
+
+// warn says whether to warn of a report that was not accepted.
+func (r *reports) warn(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.warned) < warnAgain {
+		return false
+	}
+	r.warned = now
+	return true
 }
 
 func newReports() *reports { return &reports{seen: throttle.NewLRU[string, struct{}](maxReports)} }

@@ -145,6 +145,25 @@ func TestWebhookRefuses(t *testing.T) {
 	}
 }
 
+// The log warns of reports that are not the SFU's, and nobody can fill it with them.
+func TestWebhookWarnings(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	s, _ := leaveSite(t, &Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	good := report("1", "participant_joined", annPhone, "A", 0, time.Now())
+	for range 100 {
+		postReport(s, good, signReport(t, "other", testSecret, good, time.Minute))
+	}
+	s.Close()
+	if n := strings.Count(logged.String(), "was not accepted"); n != 1 || !strings.Contains(logged.String(), "webhook.api_key") {
+		t.Errorf("%d times:\n%s", n, logged.String())
+	}
+	r, now := newReports(), time.Now()
+	if !r.warn(now) || r.warn(now.Add(warnAgain-1)) || !r.warn(now.Add(warnAgain)) {
+		t.Error("not once a minute")
+	}
+}
+
 // What reports mean for a leave.
 func TestWebhookEvents(t *testing.T) {
 	t.Parallel()
