@@ -21,7 +21,11 @@ func TestPastSessions(t *testing.T) {
 	now := time.UnixMilli(1_900_000_000_000)
 	opts := &HistoryOptions{Unknown: UnknownJoined}
 	broken := errors.New("a page is missing")
-	for _, file := range must(filepath.Glob("testdata/captures/*.jsonl")) {
+	files, err := filepath.Glob("testdata/captures/*.jsonl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no captures: %v", err)
+	}
+	for _, file := range files {
 		text := must(os.ReadFile(file))
 		lines := func(yield func([]byte, error) bool) {
 			if !yield(nil, broken) {
