@@ -43,6 +43,7 @@ type Service struct {
 	buffers    pool
 	closed     atomic.Bool
 	unnamed    atomic.Bool // a proxy that names nobody was logged
+	flooded    seldom      // an address that asks too often was logged
 
 	// Of the application service; home is nil without one.
 	home       *home

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,9 +194,11 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 	if s.closed.Load() {
 		return nil, &failure{http.StatusServiceUnavailable, authapi.CodeUnknown, "the service is shutting down", errors.New("shutting down"), 0}
 	}
-	if wait, ok := s.allow(r, e, now); !ok {
+	if client, wait, ok := s.allow(r, e, now); !ok {
 		s.metrics.denials.WithLabelValues("address_rate").Inc()
-		return nil, limited(wait)
+		fail := limited(wait)
+		fail.reason = &floodError{client, s.flooded.again(now)}
+		return nil, fail
 	}
 	if e.first != nil {
 		if fail := e.first(r); fail != nil {
@@ -224,18 +227,30 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, e *endpoint, lo
 
 // allow counts a request, and says how long to wait if there were too many. Our
 // own homeserver stands for any number of users.
-func (s *Service) allow(r *http.Request, e *endpoint, now time.Time) (wait time.Duration, ok bool) {
+func (s *Service) allow(r *http.Request, e *endpoint, now time.Time) (client netip.Addr, wait time.Duration, ok bool) {
 	if s.limiter == nil || e.home && s.homeOnly(r) == nil {
-		return 0, true
+		return client, 0, true
 	}
 	client, named := throttle.ClientAddr(r, s.trusted)
 	if !named {
 		if s.unnamed.CompareAndSwap(false, true) {
 			s.log.Info("requests come from a trusted proxy without X-Forwarded-For: they are not limited", "proxy", client)
 		}
-		return 0, true
+		return client, 0, true
 	}
-	return s.limiter.Take(client, now)
+	wait, ok = s.limiter.Take(client, now)
+	return client, wait, ok
+}
+
+// floodError: an address asks too often. It does so as often as it likes, so that not
+// every time is worth a line.
+type floodError struct {
+	client netip.Addr
+	tell   bool
+}
+
+func (e *floodError) Error() string {
+	return "too many requests of " + e.client.String() + "; if that is a reverse proxy, name it in trusted_proxies (MATRIXRTC_TRUSTED_PROXIES), and it has to send X-Forwarded-For"
 }
 
 // failure is an answer other than 200: what the client is told, and the reason
@@ -248,7 +263,12 @@ type failure struct {
 }
 
 func (f *failure) level() slog.Level {
+	flood := (*floodError)(nil)
 	switch {
+	case errors.As(f.reason, &flood) && !flood.tell:
+		return slog.LevelDebug
+	case flood != nil:
+		return slog.LevelWarn
 	case f.status >= 500:
 		return slog.LevelError
 	case errors.As(f.reason, new(*ownTrouble)):

@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
+	"time"
 )
 
 // logged adds what a request is known by to whatever is logged of it. Unlike
@@ -16,6 +18,18 @@ type logged struct {
 // logOf is the logger of a request.
 func logOf(base *slog.Logger, request, endpoint string) *slog.Logger {
 	return slog.New(&logged{base.Handler(), request, endpoint})
+}
+
+// seldom is for what anybody can have logged, as often as they like: it is logged once
+// in warnAgain. The zero value is ready, for any goroutine.
+type seldom struct{ last atomic.Int64 }
+
+const warnAgain = time.Minute
+
+// again says whether it may be logged once more.
+func (s *seldom) again(now time.Time) bool {
+	last, t := s.last.Load(), now.UnixNano()
+	return t-last >= int64(warnAgain) && s.last.CompareAndSwap(last, t)
 }
 
 // Handle is for slog.Handler.

@@ -130,3 +130,20 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// An address that asks too often is told of once a minute, with what to do if it is that
+// of a reverse proxy: nobody can fill the log.
+func TestFloodIsToldOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := newTestService(t, &rooms{}, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Rate: Rate{PerSecond: 0.001, Burst: 1}})
+	last := 0
+	for range 100 {
+		r := httptest.NewRequest(http.MethodPost, "/sfu/get", strings.NewReader("{}"))
+		r.RemoteAddr = "198.51.100.7:1234"
+		last = record(s, r).Code
+	}
+	if n := strings.Count(log.String(), "status=429"); last != 429 || n != 1 || !strings.Contains(log.String(), "198.51.100.7") || !strings.Contains(log.String(), "trusted_proxies") {
+		t.Errorf("%d, %d lines:\n%s", last, n, log.String())
+	}
+}

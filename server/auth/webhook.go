@@ -97,7 +97,7 @@ func (s *Service) serveWebhook(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		level := slog.LevelDebug
-		if s.reports.warn(now) {
+		if s.reports.warned.again(now) {
 			level = slog.LevelWarn
 		}
 		s.log.Log(r.Context(), level, "a report of the SFU was not accepted", "err", err)
@@ -182,22 +182,7 @@ func fromWebhook(w *livekit.WebhookEvent) (SFUEvent, bool) {
 type reports struct {
 	mu     sync.Mutex
 	seen   *throttle.LRU[string, struct{}]
-	warned time.Time
-}
-
-// warnAgain is how long after a warning of a report that was not accepted there is no
-// other one: anybody can send such reports, as many as they like.
-const warnAgain = time.Minute
-
-// warn says whether to warn of a report that was not accepted.
-func (r *reports) warn(now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.warned) < warnAgain {
-		return false
-	}
-	r.warned = now
-	return true
+	warned seldom
 }
 
 func newReports() *reports { return &reports{seen: throttle.NewLRU[string, struct{}](maxReports)} }

@@ -158,8 +158,8 @@ func TestWebhookWarnings(t *testing.T) {
 	if n := strings.Count(logged.String(), "was not accepted"); n != 1 || !strings.Contains(logged.String(), "webhook.api_key") {
 		t.Errorf("%d times:\n%s", n, logged.String())
 	}
-	r, now := newReports(), time.Now()
-	if !r.warn(now) || r.warn(now.Add(warnAgain-1)) || !r.warn(now.Add(warnAgain)) {
+	var log seldom
+	if now := time.Now(); !log.again(now) || log.again(now.Add(warnAgain-1)) || !log.again(now.Add(warnAgain)) {
 		t.Error("not once a minute")
 	}
 }
