@@ -136,7 +136,7 @@ func (s *Service) start(o Options) {
 		s.leaves = startLeaves(&leaves{
 			store: s.cfg.Leaves, rules: leave.Rules{Check: o.SanityCheck, Grace: leaveGrace, Back: leaveBack}, sfu: presence, fresh: s.cfg.SFUStarted,
 			act: (&delayed{s.apis, s.home}).act, log: o.Logger,
-			seen: func(why leave.End) { s.metrics.ended.WithLabelValues(string(why)).Inc() },
+			seen: func(_ *leave.Job, why leave.End) { s.metrics.ended.WithLabelValues(string(why)).Inc() },
 		})
 	}
 	remover, _ := s.cfg.Rooms.(Remover)

@@ -40,7 +40,7 @@ func (d *delayed) act(ctx context.Context, job *leave.Job, action leave.Action) 
 		q.method = http.MethodPost
 		a, err := d.ask(ctx, job, q)
 		if err != nil {
-			return &retryError{err: err}
+			return &retryError{err: err, unanswered: true}
 		}
 		if a.unrecognised() {
 			continue
@@ -52,9 +52,12 @@ func (d *delayed) act(ctx context.Context, job *leave.Job, action leave.Action) 
 		case a.status == http.StatusNotFound, a.status == http.StatusConflict:
 			return fmt.Errorf("%w (%d %s)", errLeaveGone, a.status, a.code())
 		case a.status == http.StatusTooManyRequests:
-			return &retryError{a.retryAfter(time.Now()), errors.New("the homeserver says that it is asked too often")}
+			return &retryError{after: a.retryAfter(time.Now()), err: errors.New("the homeserver says that it is asked too often")}
 		}
-		return &retryError{err: fmt.Errorf("the homeserver answers %d %s", a.status, shorten(a.code()))}
+		return &retryError{
+			err:        fmt.Errorf("the homeserver answers %d %s", a.status, shorten(a.code())),
+			unanswered: a.status >= http.StatusInternalServerError, // so say proxies, too
+		}
 	}
 	if !known {
 		return fmt.Errorf("%w: it has no delayed events, or a proxy does not pass them on", errLeaveGone)

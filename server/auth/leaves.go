@@ -1,14 +1,10 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
@@ -38,6 +34,9 @@ const (
 	leaveGrace = time.Second
 	// askTimeout bounds a question about a leave. It is less than leave.Lease.
 	askTimeout = 5 * time.Second
+	// lateReport is from when on a report of the SFU, while it waits for the store, may
+	// not be the last any more.
+	lateReport = time.Second
 	// reopenTimeout bounds how long the start waits for rooms.
 	reopenTimeout = 10 * time.Second
 	// leavesDrain is how long the end waits for what is under way.
@@ -61,6 +60,8 @@ var errLeaveGone = errors.New("the homeserver knows no such delayed event")
 type retryError struct {
 	after time.Duration
 	err   error
+	// unanswered: it may have done what it was asked to.
+	unanswered bool
 }
 
 func (e *retryError) Error() string { return e.err.Error() }
@@ -76,8 +77,10 @@ type leaves struct {
 	sfu   Presence // nil: nobody can tell
 	act   func(context.Context, *leave.Job, leave.Action) error
 	log   *slog.Logger
-	seen  func(leave.End) // counts
-	fresh bool            // the SFU has started with us
+	seen  func(*leave.Job, leave.End) // counts
+	fresh bool                        // the SFU has started with us
+	// chance, in [0, 1), spreads retries. Nil: by chance.
+	chance func() float64
 
 	open  context.Context // ends when close begins
 	end   context.CancelFunc
@@ -91,15 +94,19 @@ type leaves struct {
 	closed  bool // nothing more is added to workers
 	workers sync.WaitGroup
 
-	countMu sync.Mutex
-	counts  map[leave.State]int
-	counted time.Time     // when
-	took    time.Duration // how long
+	countMu  sync.Mutex
+	counting bool // somebody does
+	counts   map[leave.State]int
+	counted  time.Time     // when
+	took     time.Duration // how long
 }
 
 func startLeaves(l *leaves) *leaves {
 	l.open, l.end = context.WithCancel(context.Background())
 	l.ctx, l.cut = context.WithCancel(context.Background())
+	if l.chance == nil {
+		l.chance = mathrand.Float64
+	}
 	l.wake, l.slots, l.done = make(chan struct{}, 1), make(chan struct{}, leavesAtOnce), make(chan struct{})
 	if rooms, ok := l.sfu.(Rooms); ok && l.fresh {
 		l.reopen(rooms)
@@ -141,7 +148,11 @@ func (l *leaves) delegate(ctx context.Context, want leave.Job) error {
 		if err != nil && !errors.Is(err, jobs.ErrNotFound) {
 			return err
 		}
-		first = err != nil
+		if first = err != nil; !first {
+			if before, ok := l.read(old); ok {
+				job.Follow(before)
+			}
+		}
 		if err = l.put(ctx, job, old.Version); err == nil {
 			break
 		}
@@ -223,7 +234,7 @@ func (l *leaves) step(r jobs.Record) {
 	if !ok {
 		return
 	}
-	effects := job.Step(l.rules, leave.Due{}, time.Now(), mathrand.Float64())
+	effects := job.Step(l.rules, leave.Due{}, time.Now(), l.chance())
 	if l.write(l.ctx, job, r.Version) == nil {
 		l.perform(job, effects)
 	}
@@ -233,6 +244,10 @@ func (l *leaves) step(r jobs.Record) {
 // id that is not "" names the delegation that is meant. The error is the store's;
 // then nothing has happened.
 func (l *leaves) apply(ctx context.Context, key, id string, in leave.Input) error {
+	return l.applyAsOf(ctx, key, id, in, time.Now())
+}
+
+func (l *leaves) applyAsOf(ctx context.Context, key, id string, in leave.Input, told time.Time) error {
 	for {
 		r, err := l.store.Get(ctx, key)
 		if errors.Is(err, jobs.ErrNotFound) {
@@ -245,8 +260,8 @@ func (l *leaves) apply(ctx context.Context, key, id string, in leave.Input) erro
 		if !ok || id != "" && job.ID != id {
 			return nil
 		}
-		before := *job
-		effects := job.Step(l.rules, in, time.Now(), mathrand.Float64())
+		before, in := *job, l.uptodate(job, in, told)
+		effects := job.Step(l.rules, in, time.Now(), l.chance())
 		if *job == before && len(effects) == 0 {
 			return nil
 		}
@@ -265,76 +280,38 @@ func (l *leaves) apply(ctx context.Context, key, id string, in leave.Input) erro
 	}
 }
 
+// uptodate is what the SFU says now instead of what it has said, if that is some time
+// ago: others may have been told since what came after.
+func (l *leaves) uptodate(job *leave.Job, in leave.Input, told time.Time) leave.Input {
+	if time.Since(told) < lateReport {
+		return in
+	}
+	switch said := in.(type) {
+	case leave.Joined, leave.Aborted:
+	case leave.Left:
+		if said.Down || said.Elsewhere {
+			return in
+		}
+	default:
+		return in
+	}
+	if now := l.look(job); now != (leave.Unseen{}) {
+		return now
+	}
+	return in
+}
+
 // insist applies an input until the store has taken it.
 func (l *leaves) insist(key, id string, in leave.Input) {
 	ctx, cancel := context.WithTimeout(l.ctx, storePatience)
 	defer cancel()
-	for wait := firstWait; l.apply(ctx, key, id, in) != nil; wait = min(2*wait, maxWait) {
+	told := time.Now()
+	for wait := firstWait; l.applyAsOf(ctx, key, id, in, told) != nil; wait = min(2*wait, maxWait) {
 		if !pause(ctx, wait) {
 			l.log.Warn("what has happened to a delayed leave could not be stored", "err", ctx.Err())
 			return
 		}
 	}
-}
-
-// read decodes a record. One that cannot be read is dropped: it would be due for
-// ever.
-func (l *leaves) read(r jobs.Record) (*leave.Job, bool) {
-	var job leave.Job
-	err := json.Unmarshal(r.Data, &job)
-	if err == nil && leaveKey(job.Room, job.Identity) == r.Key && job.Delay > 0 {
-		return &job, true
-	}
-	l.log.Error("a delayed leave in the store cannot be read and is dropped", "err", err)
-	_ = l.store.Delete(l.ctx, r.Key, r.Version) // if that fails it comes again
-	return nil, false
-}
-
-// write stores a job over a version, or takes it out if it has ended.
-func (l *leaves) write(ctx context.Context, job *leave.Job, version int64) error {
-	if job.State == leave.Ended {
-		key := leaveKey(job.Room, job.Identity)
-		// Another replica may have come to the same end; then it is counted twice,
-		// and not never.
-		return l.settle(ctx, key, l.store.Delete(ctx, key, version), func(_ jobs.Record, err error) bool {
-			return errors.Is(err, jobs.ErrNotFound)
-		})
-	}
-	return l.put(ctx, job, version)
-}
-
-// stored is how a job is kept.
-type stored struct {
-	leave.Job
-	// By tells who wrote it, and when: no two writes have the same.
-	By string
-}
-
-func (l *leaves) put(ctx context.Context, job *leave.Job, version int64) error {
-	data, err := json.Marshal(stored{*job, rand.Text()})
-	if err != nil {
-		return fmt.Errorf("storing a delayed leave: %w", err)
-	}
-	key := leaveKey(job.Room, job.Identity)
-	_, err = l.store.Put(ctx, jobs.Record{Key: key, Version: version, At: job.At, Data: data})
-	return l.settle(ctx, key, err, func(r jobs.Record, err error) bool {
-		return err == nil && bytes.Equal(r.Data, data)
-	})
-}
-
-// settle finds out whether a write whose answer is lost was done: then it is for us
-// to go on. done tells it from what the store has now.
-func (l *leaves) settle(ctx context.Context, key string, err error, done func(jobs.Record, error) bool) error {
-	for wait := firstWait; errors.Is(err, jobs.ErrStore); wait = min(2*wait, maxWait) {
-		r, e := l.store.Get(ctx, key)
-		if done(r, e) {
-			return nil
-		}
-		if !errors.Is(e, jobs.ErrStore) || !pause(ctx, wait) {
-			return err
-		}
-	}
-	return err
 }
 
 // pause waits, and says whether ctx lets it.
@@ -345,32 +322,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-time.After(d):
 		return true
 	}
-}
-
-// states counts the leaves by state; the figures may be some seconds old.
-func (l *leaves) states(ctx context.Context) map[leave.State]int {
-	l.countMu.Lock()
-	defer l.countMu.Unlock()
-	start := time.Now()
-	if l.counts != nil && start.Sub(l.counted) < max(leavesPoll, 100*l.took) {
-		return maps.Clone(l.counts)
-	}
-	counts := map[leave.State]int{}
-	if err := l.store.All(ctx, func(r jobs.Record) bool {
-		var job leave.Job
-		if json.Unmarshal(r.Data, &job) == nil {
-			counts[job.State]++
-		}
-		return true
-	}); err == nil || l.counts == nil {
-		l.counts, l.counted, l.took = counts, start, time.Since(start)
-	}
-	return maps.Clone(l.counts)
-}
-
-func (l *leaves) total(ctx context.Context) (n int) {
-	for _, c := range l.states(ctx) {
-		n += c
-	}
-	return n
 }

@@ -110,7 +110,7 @@ func (l *leaves) perform(job *leave.Job, effects []leave.Effect) {
 			l.insist(leaveKey(job.Room, job.Identity), job.ID, l.ask(job, e.Action))
 		case leave.Forget:
 			l.log.Info("a delayed leave is over", "room", job.Room, "identity", job.Identity, "why", e.Why, "took", time.Since(job.Since).Round(time.Second))
-			l.seen(e.Why)
+			l.seen(job, e.Why)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (l *leaves) look(job *leave.Job) leave.Input {
 	case !there:
 		return leave.Absent{Asked: asked}
 	}
-	return leave.Present{SID: sid}
+	return leave.Present{SID: sid, Asked: asked}
 }
 
 func (l *leaves) ask(job *leave.Job, action leave.Action) leave.Input {
@@ -152,7 +152,7 @@ func (l *leaves) ask(job *leave.Job, action leave.Action) leave.Input {
 	log.Warn("the homeserver could not be asked", "err", err)
 	failed := leave.Failed{Action: action}
 	if again, ok := errors.AsType[*retryError](err); ok {
-		failed.RetryAfter = again.after
+		failed.RetryAfter, failed.Unanswered = again.after, again.unanswered
 	}
 	return failed
 }

@@ -78,7 +78,7 @@ func (s *site) sent(delayID string) int {
 	return s.wanted[delayID]
 }
 
-func (s *site) end(why leave.End) {
+func (s *site) end(_ *leave.Job, why leave.End) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended[why]++

@@ -49,13 +49,17 @@ type Job struct {
 	// SID is the participant's connection by the SFU's own name for it, "" if it
 	// is not known.
 	SID string
-	// Seen is when the participant was last known to connect or to be there; zero:
-	// never.
+	// Seen is when the participant was last known to connect, to be there or to leave;
+	// zero: never. Waiting, it is what the Job before knew, of the connection SID.
 	Seen time.Time
 	// Deadline is until when the present state makes sense: Waiting, when the
 	// participant is given up; Connected, when the homeserver sends the leave by
-	// itself; Leaving, when trying to send it ends.
+	// itself, as far as it has answered; Leaving, when trying to send it ends.
 	Deadline time.Time
+	// Pending is when the homeserver was asked to restart the leave, while it may still
+	// answer; Unanswered is when it was last asked without an answer: it may have done
+	// both. Zero: it was not.
+	Pending, Unanswered time.Time
 	// Restart is when the leave is to be restarted next, Check when the SFU is to
 	// be asked next whether the participant is still there; zero: not at all.
 	Restart, Check time.Time
@@ -126,6 +130,14 @@ func New(j Job, now time.Time) (*Job, error) {
 	}, nil
 }
 
+// Follow tells a new Job what the one that it takes the place of knew: where nobody can
+// tell, the participant is still there.
+func (j *Job) Follow(old *Job) {
+	if old.State == Connected || old.State == Waiting {
+		j.SID, j.Seen = old.SID, old.Seen
+	}
+}
+
 // Segment reports whether a text that a stranger has chosen may be a part of a
 // path, escaped: proxies that undo the escapes too soon must not be led to
 // another path.
@@ -155,11 +167,14 @@ type (
 	}
 	// Aborted: the SFU says that the participant's attempt to connect has failed.
 	Aborted struct{ SID string }
-	// Present, Absent and Unseen answer a Look: the participant is there, was not
-	// there when the SFU was asked, or nobody can tell.
-	Present struct{ SID string }
-	Absent  struct{ Asked time.Time }
-	Unseen  struct{}
+	// Present, Absent and Unseen answer a Look: the participant was there when the SFU
+	// was asked, was not there, or nobody can tell.
+	Present struct {
+		SID   string
+		Asked time.Time
+	}
+	Absent struct{ Asked time.Time }
+	Unseen struct{}
 	// Done: the homeserver has done what it was asked at that time. For Send that
 	// includes that it had nothing to send any more.
 	Done struct {
@@ -172,6 +187,8 @@ type (
 	Failed struct {
 		Action     Action
 		RetryAfter time.Duration
+		// Unanswered says that it may have done it.
+		Unanswered bool
 	}
 	// Recovered: nobody may have listened to the SFU for a while. Started says that
 	// the SFU has started since, and nobody can be there yet.

@@ -33,9 +33,20 @@ func (j *Job) waiting(r Rules, in Input, now time.Time, chance float64) []Effect
 		return j.connect(r, in.SID, now)
 	case Present:
 		return j.connect(r, in.SID, now)
-	case Absent, Unseen:
+	case Left:
+		if !in.Elsewhere && in.SID == j.SID {
+			j.SID, j.Seen = "", time.Time{}
+		}
+	case Absent:
 		// So does an attempt to connect that failed: clients try again, and
 		// nobody tells them that their leave is in nobody's hands.
+		j.SID, j.Seen = "", time.Time{}
+		j.Tries++
+		j.At = earliest(now.Add(j.retry(chance)), j.Deadline)
+	case Unseen:
+		if !j.Seen.IsZero() {
+			return j.connect(r, j.SID, now)
+		}
 		j.Tries++
 		j.At = earliest(now.Add(j.retry(chance)), j.Deadline)
 	}
@@ -70,6 +81,10 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			return j.due(r, now)
 		}
 	case Present:
+		if in.SID != j.SID && in.Asked.Before(j.Seen) { // another one has come since
+			j.Check = now
+			return j.due(r, now)
+		}
 		j.SID, j.Seen, j.Settling = in.SID, now, time.Time{}
 		j.checked(r, now)
 		if !now.Before(j.Restart) {
@@ -81,8 +96,8 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			j.Check = now
 			return j.due(r, now)
 		}
-		if !now.Before(j.Settling) {
-			return j.leave(0, now)
+		if !now.Before(j.Settling) { // it may be about to come back
+			return j.leave(r.Grace, now)
 		}
 		j.Check = j.Settling
 		if !now.Before(j.Restart) {
@@ -99,7 +114,7 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		if in.Action != Restart {
 			return nil
 		}
-		j.Tries = 0
+		j.Tries, j.Pending, j.Unanswered = 0, time.Time{}, time.Time{}
 		// By the homeserver's clock the delay began after the question.
 		if end := in.Asked.Add(j.Delay); end.After(j.Deadline) {
 			j.Deadline = end
@@ -113,6 +128,10 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			return nil
 		}
 		j.Tries++
+		if in.Unanswered {
+			j.Unanswered = j.Pending
+		}
+		j.Pending = time.Time{}
 		// Whatever the homeserver asks for, one try is made while it can help.
 		j.Restart = j.inTime(now.Add(max(j.retry(chance), in.RetryAfter)), now)
 		j.wake()
@@ -134,7 +153,7 @@ func (j *Job) leaving(r Rules, in Input, now time.Time, chance float64) []Effect
 			return j.connect(r, in.SID, now)
 		}
 	case Present:
-		if !j.Asked && in.SID != "" && in.SID != j.SID {
+		if !j.Asked && in.SID != "" && in.SID != j.SID && !in.Asked.Before(j.Seen) {
 			return j.connect(r, in.SID, now)
 		}
 	case Done:
@@ -154,11 +173,11 @@ func (j *Job) leaving(r Rules, in Input, now time.Time, chance float64) []Effect
 // due does what is due while the participant is connected.
 func (j *Job) due(r Rules, now time.Time) []Effect {
 	switch {
-	case !now.Before(j.Deadline):
+	case !now.Before(j.over()):
 		return j.end(Late)
 	case !j.Check.IsZero() && !now.Before(j.Check),
 		!now.Before(j.Restart) && j.Tries == 0 && j.Delay >= longDelay:
-		j.At = earliest(now.Add(Lease), j.Deadline)
+		j.At = earliest(now.Add(Lease), j.over())
 		// Whoever takes over goes on with what is due, not with this question.
 		j.checked(r, now)
 		return []Effect{Look{}}
@@ -192,11 +211,15 @@ func (j *Job) connect(r Rules, sid string, now time.Time) []Effect {
 }
 
 func (j *Job) restart(now time.Time) []Effect {
-	if !now.Before(j.Deadline) {
+	if !now.Before(j.over()) {
 		return j.end(Late)
 	}
 	// If there is no answer: who asked may have ended before it came. Asking twice
 	// does no harm.
+	if !j.Pending.IsZero() {
+		j.Unanswered = j.Pending
+	}
+	j.Pending = now
 	j.Restart = j.inTime(now.Add(Lease), now)
 	j.wake()
 	return []Effect{Ask{Restart}}
@@ -204,10 +227,25 @@ func (j *Job) restart(now time.Time) []Effect {
 
 // inTime is when to restart next: at a time, or before, as long as it can help.
 func (j *Job) inTime(next, now time.Time) time.Time {
-	if last := j.Deadline.Add(-j.Delay / 20); next.After(last) && now.Before(last) {
+	end := j.Deadline
+	if !now.Before(end) {
+		end = j.over()
+	}
+	if last := end.Add(-j.Delay / 20); next.After(last) && now.Before(last) {
 		return last
 	}
-	return earliest(next, j.Deadline)
+	return earliest(next, end)
+}
+
+// over is from when on the homeserver has sent the leave for certain.
+func (j *Job) over() time.Time {
+	end := j.Deadline
+	for _, asked := range []time.Time{j.Unanswered, j.Pending} {
+		if !asked.IsZero() && asked.Add(j.Delay).After(end) {
+			end = asked.Add(j.Delay)
+		}
+	}
+	return end
 }
 
 // checked sets the time of the next check.
@@ -220,7 +258,7 @@ func (j *Job) checked(r Rules, now time.Time) {
 
 // wake sets At to what comes next while connected.
 func (j *Job) wake() {
-	j.At = earliest(j.Restart, j.Deadline)
+	j.At = earliest(j.Restart, j.over())
 	if !j.Check.IsZero() {
 		j.At = earliest(j.At, j.Check)
 	}
@@ -228,9 +266,9 @@ func (j *Job) wake() {
 
 // leave begins to send the leave, after a time of grace.
 func (j *Job) leave(grace time.Duration, now time.Time) []Effect {
-	left := min(max(j.Deadline.Sub(now), MinSend+grace), MaxSend)
-	j.State, j.Tries, j.Asked, j.Deadline = Leaving, 0, false, now.Add(left)
-	j.Restart, j.Check = time.Time{}, time.Time{}
+	left := min(max(j.over().Sub(now), MinSend+grace), MaxSend)
+	j.State, j.Tries, j.Asked, j.Deadline, j.Seen = Leaving, 0, false, now.Add(left), now
+	j.Restart, j.Check, j.Pending, j.Unanswered = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	if grace > 0 {
 		j.At = now.Add(grace)
 		return nil

@@ -61,10 +61,10 @@ func TestStories(t *testing.T) {
 	}{
 		"seen by the first look, restarted at four fifths, left": {h, Rules{}, []step{
 			{0, Due{}, "look", Waiting, 15 * s},
-			{s, Present{"A"}, "restart", Connected, 16 * s},
+			{s, Present{SID: "A"}, "restart", Connected, 16 * s},
 			{s, done(Restart, s), "", Connected, 48*m + s},
 			{48*m + s, Due{}, "look", Connected, 48*m + 16*s},
-			{48*m + s, Present{"A"}, "restart", Connected, 0},
+			{48*m + s, Present{SID: "A"}, "restart", Connected, 0},
 			{48*m + 2*s, done(Restart, 48*m+s), "", Connected, 96*m + s},
 			{50 * m, Left{SID: "A"}, "send", Leaving, 50*m + 15*s},
 			{50 * m, done(Send, 50*m), "end sent", Ended, 0},
@@ -86,7 +86,7 @@ func TestStories(t *testing.T) {
 			{s, Due{}, "look", Waiting, 16 * s},
 			{s, Unseen{}, "", Waiting, 2500 * time.Millisecond},
 			{20 * s, Due{}, "send", Leaving, 35 * s},
-			{20 * s, Failed{Send, 0}, "", Leaving, 21 * s},
+			{20 * s, Failed{Action: Send}, "", Leaving, 21 * s},
 			{21 * s, Due{}, "end given_up", Ended, 0},
 		}},
 		"nobody is waited for longer than an hour": {5 * h, Rules{}, []step{
@@ -123,8 +123,22 @@ func TestStories(t *testing.T) {
 			{2 * s, Joined{"A"}, "restart", Connected, 17 * s},
 			{2 * s, done(Restart, 2*s), "", Connected, 48*m + 2*s},
 			{3 * s, absent(0), "look", Connected, 18 * s},
-			{3 * s, Present{"A"}, "", Connected, 48*m + 2*s},
+			{3 * s, Present{SID: "A"}, "", Connected, 48*m + 2*s},
 			{4 * s, Aborted{"A"}, "send", Leaving, 0},
+		}},
+		"an answer from before another connection came": {h, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{3 * s, Joined{"B"}, "", Connected, 48 * m},
+			{4 * s, Present{"A", start.Add(2 * s)}, "look", Connected, 19 * s},
+			{4 * s, Present{"B", start.Add(4 * s)}, "", Connected, 48 * m},
+			{5 * s, Left{SID: "B"}, "send", Leaving, 0},
+		}},
+		"an answer from before it left": {h, Rules{Grace: 2 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{3 * s, Left{SID: "A"}, "", Leaving, 5 * s},
+			{4 * s, Present{"B", start.Add(2 * s)}, "", Leaving, 5 * s},
+			{4 * s, Present{"B", start.Add(4 * s)}, "restart", Connected, 19 * s},
 		}},
 		"back within the time of grace": {h, Rules{Grace: 2 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -146,9 +160,10 @@ func TestStories(t *testing.T) {
 			{30 * s, Due{}, "look", Connected, 45 * s},
 			{30 * s, Unseen{}, "", Connected, 60 * s},
 			{60 * s, Due{}, "look", Connected, 0},
-			{60 * s, Present{"A"}, "", Connected, 90 * s},
+			{60 * s, Present{SID: "A"}, "", Connected, 90 * s},
 			{90 * s, Due{}, "look", Connected, 0},
-			{90 * s, absent(90 * s), "send", Leaving, 0},
+			{90 * s, absent(90 * s), "", Leaving, 92 * s},
+			{92 * s, Due{}, "send", Leaving, 0},
 		}},
 		"nobody can tell, so it is restarted": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -162,20 +177,33 @@ func TestStories(t *testing.T) {
 		}},
 		"restarts fail until it is too late": {10 * s, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
-			{0, Failed{Restart, 0}, "", Connected, s},
+			{0, Failed{Action: Restart}, "", Connected, s},
 			{s, Due{}, "restart", Connected, 0},
-			{s, Failed{Restart, 0}, "", Connected, 2500 * time.Millisecond},
+			{s, Failed{Action: Restart}, "", Connected, 2500 * time.Millisecond},
 			{2500 * time.Millisecond, Due{}, "restart", Connected, 0},
-			{3 * s, Failed{Restart, h}, "", Connected, 9500 * time.Millisecond},
+			{3 * s, Failed{Action: Restart, RetryAfter: h}, "", Connected, 9500 * time.Millisecond},
 			{9500 * time.Millisecond, Due{}, "restart", Connected, 10 * s},
-			{9600 * time.Millisecond, Failed{Restart, 0}, "", Connected, 10 * s},
+			{9600 * time.Millisecond, Failed{Action: Restart}, "", Connected, 10 * s},
 			{10 * s, Due{}, "end late", Ended, 0},
+		}},
+		"what was not answered may have been done": {10 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 8 * s},
+			{8 * s, Due{}, "restart", Connected, 0},
+			{9 * s, Failed{Action: Restart, Unanswered: true}, "", Connected, 9500 * time.Millisecond},
+			{10 * s, Due{}, "restart", Connected, 19500 * time.Millisecond},
+			{11 * s, Failed{Action: Restart, Unanswered: true}, "", Connected, 12500 * time.Millisecond},
+			{12500 * time.Millisecond, Due{}, "restart", Connected, 22 * s},
+			{12500 * time.Millisecond, Failed{Action: Restart}, "", Connected, 14750 * time.Millisecond},
+			{15 * s, Due{}, "restart", Connected, 0},
+			{15 * s, Failed{Action: Restart, RetryAfter: h}, "", Connected, 19500 * time.Millisecond},
+			{20 * s, Due{}, "end late", Ended, 0},
 		}},
 		"an answer that never came is asked for again": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 15 * s},
 			{15 * s, Due{}, "look", Connected, 30 * s},
 			{30 * s, Due{}, "look", Connected, 45 * s},
-			{30 * s, Present{"A"}, "restart", Connected, 45 * s},
+			{30 * s, Present{SID: "A"}, "restart", Connected, 45 * s},
 		}},
 		"the time of a restart counts from its question": {10 * s, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -184,16 +212,16 @@ func TestStories(t *testing.T) {
 		"sending waits as long as it is told": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{m, Left{SID: "A"}, "send", Leaving, 0},
-			{m, Failed{Send, 10 * m}, "", Leaving, 11 * m},
+			{m, Failed{Action: Send, RetryAfter: 10 * m}, "", Leaving, 11 * m},
 			{11 * m, Due{}, "send", Leaving, 11*m + 15*s},
-			{11 * m, Failed{Send, h}, "", Leaving, h},
+			{11 * m, Failed{Action: Send, RetryAfter: h}, "", Leaving, h},
 			{h, Due{}, "end given_up", Ended, 0},
 		}},
 		"after a break the SFU is asked first": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 48 * m},
 			{5 * m, Recovered{}, "look", Connected, 5*m + 15*s},
-			{5 * m, Present{"A"}, "", Connected, 48 * m},
+			{5 * m, Present{SID: "A"}, "", Connected, 48 * m},
 			{6 * m, Recovered{}, "look", Connected, 0},
 			{6 * m, absent(6 * m), "send", Leaving, 0},
 			{7 * m, Recovered{}, "", Leaving, 0},
@@ -216,7 +244,8 @@ func TestStories(t *testing.T) {
 			{13 * s, Due{}, "restart", Connected, 0},
 			{13 * s, done(Restart, 13*s), "", Connected, 21 * s},
 			{14 * s, Joined{"C"}, "", Connected, 21 * s},
-			{15 * s, absent(15 * s), "send", Leaving, 0},
+			{15 * s, absent(15 * s), "", Leaving, 16 * s},
+			{15500 * time.Millisecond, Joined{"D"}, "restart", Connected, 0},
 		}},
 		"the SFU goes down and nobody comes back": {10 * s, Rules{Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
@@ -259,6 +288,36 @@ func TestStories(t *testing.T) {
 	}
 }
 
+// Where nobody can tell, what the job before knew goes on to hold.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	old := newJob(t, time.Minute)
+	old.Step(Rules{}, Joined{"A"}, start, 0.5)
+	for _, c := range []struct {
+		steps []Input
+		want  string
+	}{
+		{[]Input{Unseen{}}, "restart"},
+		{[]Input{Left{SID: "Z"}, Unseen{}}, "restart"},
+		{[]Input{Left{SID: "A"}, Unseen{}}, ""},
+		{[]Input{Absent{start}, Unseen{}}, ""},
+	} {
+		j, got := newJob(t, time.Minute), ""
+		j.Follow(old)
+		for _, in := range c.steps {
+			got = say(j.Step(Rules{}, in, start.Add(time.Second), 0.5))
+		}
+		if got != c.want {
+			t.Errorf("%T: %q, want %q", c.steps, got, c.want)
+		}
+	}
+	old.Step(Rules{}, Left{SID: "A"}, start, 0.5)
+	j := newJob(t, time.Minute)
+	if j.Follow(old); say(j.Step(Rules{}, Unseen{}, start, 0.5)) != "" {
+		t.Error("who has left is there")
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	good := Job{Room: "r", Identity: "i", ID: "1", Server: "s", DelayID: "d", Delay: time.Second}
@@ -296,8 +355,8 @@ func TestAnyOrder(t *testing.T) {
 			if rnd.IntN(3) == 0 && j.At.After(now) {
 				now = j.At
 			}
-			in := []Input{Due{}, Due{}, Joined{sid}, Left{SID: sid}, Left{SID: sid, Elsewhere: true}, Aborted{sid}, Present{sid}, Absent{now.Add(-time.Duration(rnd.Int64N(int64(j.Delay))))}, Unseen{},
-				Done{Restart, now}, Done{Send, now}, Gone{}, Failed{Restart, 0}, Failed{Send, time.Second}, Recovered{}, Recovered{Started: true}, Left{SID: "A", Down: true}}[rnd.IntN(17)]
+			in := []Input{Due{}, Due{}, Joined{sid}, Left{SID: sid}, Left{SID: sid, Elsewhere: true}, Aborted{sid}, Present{SID: sid}, Absent{now.Add(-time.Duration(rnd.Int64N(int64(j.Delay))))}, Unseen{},
+				Done{Restart, now}, Done{Send, now}, Gone{}, Failed{Action: Restart}, Failed{Action: Send, RetryAfter: time.Second}, Recovered{}, Recovered{Started: true}, Left{SID: "A", Down: true}}[rnd.IntN(17)]
 			before := *j
 			effects := j.Step(r, in, now, rnd.Float64())
 			where := fmt.Sprintf("seed %d, %T", seed, in)
@@ -314,7 +373,7 @@ func TestAnyOrder(t *testing.T) {
 			if len(effects) > 0 && !j.At.After(now) {
 				t.Fatalf("%s: asked, and At is not ahead: %v", where, j.At.Sub(now))
 			}
-			if limit := j.Deadline.Add(Lease); j.At.After(limit) && j.At.After(now.Add(Lease)) {
+			if limit := j.over().Add(Lease); j.At.After(limit) && j.At.After(now.Add(Lease)) {
 				t.Fatalf("%s: At %v, limit %v", where, j.At.Sub(start), limit.Sub(start))
 			}
 			if before.State == Leaving && before.Asked && j.State != Leaving {
