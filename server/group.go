@@ -17,6 +17,9 @@ import (
 const (
 	// shutdownTimeout bounds how long requests under way may take at the end.
 	shutdownTimeout = 5 * time.Second
+	// quietTime is for the first request of a connection that was taken just before
+	// the end.
+	quietTime = 500 * time.Millisecond
 	// partingTime is what the clients of websockets get to close their side
 	// after the SFU has closed its own.
 	partingTime = 500 * time.Millisecond
@@ -33,7 +36,8 @@ type httpGroup struct {
 	streams context.Context // of requests that last until the end
 	end     context.CancelFunc
 	servers []*http.Server
-	failed  chan error // a server that ended although nobody asked
+	conns   []*throttle.Conns // of servers
+	failed  chan error        // a server that ended although nobody asked
 
 	serving  sync.WaitGroup // the servers' accept loops
 	handling sync.WaitGroup // requests, websockets included
@@ -73,7 +77,7 @@ func (g *httpGroup) serve(ctx context.Context, l *net.TCPListener, conns *thrott
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnState:         conns.State,
 	}
-	g.servers = append(g.servers, srv)
+	g.servers, g.conns = append(g.servers, srv), append(g.conns, conns)
 	g.serving.Go(func() {
 		if err := srv.Serve(conns.Listen(l)); !errors.Is(err, http.ErrServerClosed) {
 			g.failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
@@ -95,7 +99,8 @@ func (g *httpGroup) polls(h http.Handler) http.Handler {
 }
 
 // shutdown closes the listeners, ends the streams, gives requests
-// shutdownTimeout to end and cuts off the rest. Websockets are left to wait.
+// shutdownTimeout to end and cuts off the rest. Nobody waits for connections that
+// have asked nothing. Websockets are left to wait.
 func (g *httpGroup) shutdown() {
 	g.end()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
@@ -109,7 +114,21 @@ func (g *httpGroup) shutdown() {
 			}
 		})
 	}
-	wg.Wait()
+	done := make(chan struct{})
+	go func() { // waited for at the end of shutdown
+		wg.Wait()
+		close(done)
+	}()
+	quiet := time.NewTimer(quietTime)
+	defer quiet.Stop()
+	select {
+	case <-done:
+	case <-quiet.C:
+		for _, c := range g.conns { // net/http would wait 5 s for them
+			c.CloseIdle()
+		}
+		<-done
+	}
 }
 
 // wait returns when every handler has returned. It follows shutdown and the

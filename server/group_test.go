@@ -104,3 +104,35 @@ func TestSocketThatNobodyCloses(t *testing.T) {
 	}
 	rtctest.Eventually(t, time.Minute, "its place is free", func() (bool, string) { return conns.Open() == 0, "" })
 }
+
+// A connection that has never asked for anything holds up no end.
+func TestEndWithIdleConnections(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newHTTPGroup(slog.New(slog.DiscardHandler))
+	conns := throttle.NewConns(100, nil)
+	g.serve(g.base, l.(*net.TCPListener), conns, http.NotFoundHandler())
+	for _, said := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, said); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rtctest.Eventually(t, time.Minute, "both are taken", func() (bool, string) { return conns.Open() == 2, "" })
+	began := time.Now()
+	g.shutdown()
+	g.wait()
+	if took := time.Since(began); took >= shutdownTimeout {
+		t.Errorf("the end took %v: somebody was waited for", took)
+	}
+	if n := conns.Open(); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+}

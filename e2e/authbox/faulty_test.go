@@ -175,6 +175,11 @@ func TestNames(t *testing.T) {
 			token := s.hs.vouch("@alice:" + name)
 			got := s.do(post("/sfu/get", edited(s.sfuGet(), set("openid_token", edited(token, set("matrix_server_name", name)))))).said()
 			compare(t, fmt.Sprintf("/sfu/get of %q", strings.ReplaceAll(name, s.hs.name, "HOST")), "401 M_UNAUTHORIZED", got)
+			s.hs.mu.Lock()
+			defer s.hs.mu.Unlock()
+			if n := s.hs.asked[token["access_token"].(string)]; n > 0 && !suite.foreign {
+				t.Errorf("%q leads to %s", name, s.hs.name)
+			}
 		})
 	}
 }

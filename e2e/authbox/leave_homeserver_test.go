@@ -56,6 +56,9 @@ func TestHomeserverFails(t *testing.T) {
 				h.sfu.left(s.service, h.seat, "CLIENT_INITIATED")
 				h.leave.await(t, "send", 1)
 				h.quiet(t, time.Second)
+				if n := h.leave.count(action) - h.leave.did(action); n != 1 {
+					t.Errorf("%d of its requests were refused: %s", n, h.leave.told())
+				}
 			})
 		}
 	}

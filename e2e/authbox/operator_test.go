@@ -144,7 +144,7 @@ func TestSeen(t *testing.T) {
 		`matrixrtc_auth_requests_total{endpoint="get_token",status="400"} 1`,
 		`matrixrtc_openid_seconds_count{outcome="ok"} 2`,
 	} {
-		if !strings.Contains(text, line) {
+		if !strings.Contains(text, line+"\n") {
 			t.Errorf("the metrics do not say %s", line)
 		}
 	}

@@ -61,7 +61,7 @@ func TestIdleEnd(t *testing.T) {
 	s.stop()
 	begin := time.Now()
 	compare(t, "the end on SIGTERM", "exit status 0", s.ended(patience))
-	if took := time.Since(begin); took > 15*time.Second {
+	if took := time.Since(begin); took >= 5*time.Second && !suite.foreign { // then what is left is cut off
 		t.Errorf("it took %v", took)
 	}
 	log := s.log.String()

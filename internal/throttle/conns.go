@@ -200,8 +200,14 @@ func (c *Conns) enter(one *conn) (old *conn, end End, ok bool) {
 	return old, end, true
 }
 
-// giveUp closes the connection that is idle longest for want of files.
-func (c *Conns) giveUp() bool {
+// CloseIdle closes all that are idle.
+func (c *Conns) CloseIdle() {
+	for c.closeIdlest() {
+	}
+}
+
+// closeIdlest closes the connection that is idle longest, if there is one.
+func (c *Conns) closeIdlest() bool {
 	c.mu.Lock()
 	old := c.idle.first
 	if old != nil {
@@ -212,7 +218,6 @@ func (c *Conns) giveUp() bool {
 		return false
 	}
 	_ = old.TCPConn.Close() // is counted no more
-	c.ended(EndFiles)
 	return true
 }
 
@@ -227,7 +232,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		tcp, err := l.AcceptTCP()
 		if err != nil {
 			// Each turn closes one: there is an end to it.
-			if (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && l.conns.giveUp() {
+			if (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && l.conns.closeIdlest() {
+				l.conns.ended(EndFiles)
 				continue
 			}
 			return nil, err
