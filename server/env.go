@@ -1,8 +1,8 @@
 package server
 
 import (
-	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,6 +108,10 @@ var missing = map[string]string{
 	"REDIS_HOST":                "put LiveKit's configuration into the livekit block of the file",
 }
 
+// serviceLink is what Kubernetes tells every container about a Service: with one that is
+// called livekit-jwt, LIVEKIT_JWT_PORT=tcp://10.0.0.1:8080. No operator has set that.
+var serviceLink = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?)=|_PORT=(tcp|udp|sctp)://`)
+
 // ignored belong to other programs (the lk command line).
 var ignored = map[string]bool{"LIVEKIT_API_KEY": true, "LIVEKIT_API_SECRET": true}
 
@@ -121,7 +125,7 @@ func (c *Config) applyEnv(environ []string) (warnings []string, problems []Probl
 	var names []string
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if value = strings.TrimSpace(value); value != "" {
+		if value = strings.TrimSpace(value); value != "" && !serviceLink.MatchString(name+"="+value) {
 			env[name] = value
 			names = append(names, name)
 		}
@@ -150,19 +154,32 @@ func (c *Config) applyEnv(environ []string) (warnings []string, problems []Probl
 		known[name] = true
 	}
 	for _, name := range names {
-		if why, ok := missing[name]; ok {
-			warnings = append(warnings, fmt.Sprintf("%s has no effect: %s", name, why))
-		} else if (strings.HasPrefix(name, "LIVEKIT_") || strings.HasPrefix(name, "MATRIXRTC_")) && !known[name] && !ignored[name] {
-			why := "no such setting is known"
-			if best := nearest(name, slices.Sorted(maps.Keys(known))); best != "" {
-				why = "did you mean " + best + "?"
-			}
-			warnings = append(warnings, name+" has no effect: "+why)
-		} else if name == "HTTPS_PROXY" || name == "https_proxy" {
-			warnings = append(warnings, name+": homeservers are asked whom a token belongs to without that proxy, since the address that is connected to is checked; this host has to reach them itself")
+		if text := variableWarning(name, known); text != "" {
+			warnings = append(warnings, name+text)
 		}
 	}
 	return warnings, problems
+}
+
+// variableWarning is what to say of a variable that is set, after its name; "" if nothing.
+func variableWarning(name string, known map[string]bool) string {
+	const noEffect = " has no effect: "
+	if why, ok := missing[name]; ok {
+		return noEffect + why
+	}
+	if name == "HTTPS_PROXY" || name == "https_proxy" {
+		return ": homeservers are asked whom a token belongs to without that proxy, since the address that is connected to is checked; this host has to reach them itself"
+	}
+	if known[name] || ignored[name] || len(name) < len("LIVKIT_URL") {
+		return ""
+	}
+	if best := nearest(name, slices.Sorted(maps.Keys(known))); best != "" {
+		return noEffect + "did you mean " + best + "?"
+	}
+	if strings.HasPrefix(name, "LIVEKIT_") || strings.HasPrefix(name, "MATRIXRTC_") {
+		return noEffect + "no such setting is known"
+	}
+	return ""
 }
 
 // applyTexts sets what the table of variables names.
