@@ -43,20 +43,25 @@ func TestJSONBombs(t *testing.T) {
 		"empty":             "",
 		"a byte order mark": "\ufeff{}",
 	}
-	start := time.Now()
 	for _, path := range []string{"/sfu/get", "/get_token", "/delegate_delayed_leave", csToken, csDelegate, ssToken} {
 		for name, body := range bombs {
 			h := fromUser("@ann:one.example")
 			if path == ssToken {
 				h = fromServer("two.example")
 			}
-			if w := s.request("POST", path, body, h); w.Code < 400 || w.Code >= 500 {
-				t.Errorf("%s, %s: %d %s", path, name, w.Code, w.Body)
+			// The best of some: the machine may be busy, a bomb is slow every time.
+			took := time.Hour
+			for try := 0; took > time.Second && try < 5; try++ {
+				start := time.Now()
+				if w := s.request("POST", path, body, h); w.Code < 400 || w.Code >= 500 {
+					t.Errorf("%s, %s: %d %s", path, name, w.Code, w.Body)
+				}
+				took = min(took, time.Since(start))
+			}
+			if took > time.Second {
+				t.Errorf("%s, %s: took %v", path, name, took)
 			}
 		}
-	}
-	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("took %v", took)
 	}
 }
 

@@ -114,7 +114,9 @@ func partitioned(t *testing.T, r *devstack.Redis, fault devstacktest.Fault) {
 			t.Errorf("d%d sent %d times", i, times)
 		}
 	}
-	if late := s.over(leave.Late); late > 0 {
+	if late := s.over(leave.Late); late > n/2 {
+		t.Errorf("%d of %d leaves were late", late, n)
+	} else if late > 0 {
 		t.Logf("%d leaves were late", late)
 	}
 }

@@ -150,6 +150,9 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s was sent %d times (%+v)", name, times, f)
 		}
 	}
+	if n[fmt.Sprintf("%+v", fate{})] < cycles {
+		t.Errorf("few of %d events were promised in the time of %d kills: %v", len(fates), cycles, n)
+	}
 	t.Logf("%d events, %d kills; sent: %v", len(fates), cycles, n)
 }
 
