@@ -44,6 +44,7 @@ type Service struct {
 	closed     atomic.Bool
 	unnamed    atomic.Bool // a proxy that names nobody was logged
 	flooded    seldom      // an address that asks too often was logged
+	private    seldom      // a homeserver in a private network was logged
 
 	// Of the application service; home is nil without one.
 	home       *home

@@ -9,7 +9,7 @@ import (
 
 // errNotPublic: a homeserver's name leads into a network that the outside must
 // not reach through us.
-var errNotPublic = errors.New("the address is not a public one; allow its network, or set an override for this server name")
+var errNotPublic = errors.New("the address is not a public one")
 
 // special are the networks that are not the public internet (the special
 // purpose registries of IANA, RFC 6890), and those whose addresses carry an

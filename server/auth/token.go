@@ -71,10 +71,23 @@ func (s *Service) vouchedFor(ctx context.Context, q *request) (string, *failure)
 	if err == nil && q.claimed != "" && q.claimed != user {
 		err = fmt.Errorf("the claimed user %q is not %q, whose token the homeserver says that it is", shorten(q.claimed), user)
 	}
+	if errors.Is(err, errNotPublic) {
+		err = s.whichMayBe(err)
+	}
 	if err != nil {
 		return "", &failure{http.StatusUnauthorized, authapi.CodeUnauthorized, "the OpenID token could not be verified", err, 0}
 	}
 	return user, nil
+}
+
+// whichMayBe says what to do about a homeserver in a private network. If everybody has
+// full access it may well be the operator's own, who has to hear of it.
+func (s *Service) whichMayBe(err error) error {
+	const hint = "if it is to be asked, name it in full_access_homeservers, or its network in allow_networks (MATRIXRTC_ALLOW_NETWORKS)"
+	if s.fullAccess[AnyServer] && s.private.again(time.Now()) {
+		return &ownTrouble{err, hint}
+	}
+	return fmt.Errorf("%w; %s", err, hint)
 }
 
 // resolvable fails if the homeserver of a leave could not be told anything.

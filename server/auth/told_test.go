@@ -147,3 +147,26 @@ func TestFloodIsToldOnce(t *testing.T) {
 		t.Errorf("%d, %d lines:\n%s", last, n, log.String())
 	}
 }
+
+// With full access for everybody the operator's own homeserver may be in a private network
+// without our knowing it: that is a warning, once a minute.
+func TestPrivateHomeserverIsTold(t *testing.T) {
+	t.Parallel()
+	for full, want := range map[string]int{AnyServer: 1, "one.example": 0} {
+		var log bytes.Buffer
+		s, err := New(Config{Key: testKey, Secret: testSecret, SFUURL: "wss://sfu.example.org", Rooms: &rooms{}, FullAccess: []string{full}},
+			&Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for range 5 {
+			if w := post(s, "/sfu/get", sfuGetBody("tok-ann", "127.0.0.1:1", "")); w.Code != 401 || strings.Contains(w.Body.String(), "public") {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+		if got := log.String(); strings.Count(got, "level=WARN") != want || strings.Count(got, "MATRIXRTC_ALLOW_NETWORKS") != 5 {
+			t.Errorf("%s:\n%s", full, got)
+		}
+	}
+}
