@@ -187,6 +187,7 @@ func TestEnvironment(t *testing.T) {
 		{"letters missing in front", "", []string{"LIVKIT_URL=wss://x", "MATRIXRTCLISTEN=:1", "KIT_URL=x", full}, "", "", "", []string{"LIVKIT_URL has no effect: did you mean LIVEKIT_URL?", "did you mean MATRIXRTC_LISTEN?", "public_url"}, nil},
 		{"what Kubernetes says of its Services", "", []string{"LIVEKIT_JWT_PORT=tcp://10.0.0.1:8080", "LIVEKIT_JWT_PORT_8080_TCP=tcp://10.0.0.1:8080", "LIVEKIT_JWT_PORT_8080_TCP_ADDR=10.0.0.1", "LIVEKIT_JWT_SERVICE_HOST=10.0.0.1",
 			"LIVEKIT_JWT_SERVICE_PORT=8080", "LIVEKIT_JWT_SERVICE_PORT_HTTP=8080", "LIVEKIT_PORT=udp://10.0.0.1:7882", "LIVEKIT_JWT_BIND=:9", full}, "", "", ":9", []string{"public_url"}, nil},
+		{"an SFU with a password", "", []string{"LIVEKIT_URL=wss://user:hunter2@sfu.example", "LIVEKIT_KEY=k", "LIVEKIT_SECRET=s", full}, "", "", "", nil, []string{"LIVEKIT_URL: sfu.url: want it without user, query or fragment"}},
 		{"capital letters", "", []string{"LIVEKIT_FULL_ACCESS_HOMESERVERS=Example.org"}, "", "", "", []string{"public_url", "Example.org has capital letters"}, nil},
 		{"a proxy", "", []string{"https_proxy=http://hunter2@proxy.example:3128", full}, "", "", "", []string{"https_proxy: homeservers are asked", "public_url"}, nil},
 		{"media", "", []string{"NODE_IP=here", "UDP_PORT=1-2", full}, "", "", "", nil, []string{"UDP_PORT: want one port", "NODE_IP: media.address: want an IP address"}},

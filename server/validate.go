@@ -119,6 +119,8 @@ func (v *validator) sfu() {
 	if s.URL != "" {
 		if u, err := url.Parse(s.URL); err != nil || u.Host == "" || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
 			v.add("sfu.url", "want wss://… (or ws://, https://, http://)")
+		} else if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			v.add("sfu.url", "want it without user, query or fragment: every client gets it")
 		}
 		if c.LiveKit.Kind != 0 {
 			v.add("livekit", "does nothing while sfu.url names an external SFU: remove one of the two")
