@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/childtest"
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/sfu"
@@ -245,44 +246,28 @@ var (
 
 // fewFiles is a site in a process of its own, with few files.
 type fewFiles struct {
+	*childtest.Child
 	public, admin string
-	cmd           *exec.Cmd
-	in            io.Closer
-	log           bytes.Buffer
 }
 
 const fewEnv = "SERVER_FEW_FILES"
 
 func startFew(t *testing.T, homeserver, url string) *fewFiles {
 	t.Helper()
-	s := &fewFiles{cmd: exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 256 && exec "$0" -test.run '^TestFewFilesChild$'`, os.Args[0])}
-	s.cmd.Env = append(os.Environ(), fewEnv+"="+homeserver+" "+url)
-	s.cmd.Stderr = &s.log
-	var err error
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if _, scan := fmt.Sscan(line, &s.public, &s.admin); err != nil || scan != nil {
-		t.Fatalf("the site says %q: %v\n%s", line, err, s.end(t))
+	s := &fewFiles{Child: childtest.Start(t, fewEnv+"="+homeserver+" "+url,
+		"sh", "-c", `ulimit -n 256 && exec "$0" -test.run '^TestFewFilesChild$'`, os.Args[0])}
+	if _, err := fmt.Sscan(s.Ready, &s.public, &s.admin); err != nil {
+		t.Fatalf("the site says %q: %v\n%s", s.Ready, err, s.end(t))
 	}
 	return s
 }
 
 // end ends the site, and returns its log.
 func (s *fewFiles) end(t *testing.T) string {
-	s.in.Close()
-	if err := s.cmd.Wait(); err != nil {
+	if _, err := s.End(); err != nil {
 		t.Errorf("the site: %v", err)
 	}
-	return s.log.String()
+	return s.Log.String()
 }
 
 // TestFewFilesChild is the process of TestFewFiles.

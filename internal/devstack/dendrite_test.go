@@ -1,20 +1,19 @@
 package devstack
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/childtest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
@@ -219,39 +218,15 @@ func TestDiesWithParent(t *testing.T) {
 		t.Skip("needs Linux: only its kernel ends children with their parent")
 	}
 	startTest(t, nil).Close() // so that the parent need not build
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), parentEnv+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the parent said %q: %v", line, err)
-	}
-	address, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+	parent := childtest.Start(t, parentEnv+"=1", os.Args[0])
+	address, dir, _ := strings.Cut(parent.Ready, " ")
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
-		t.Fatalf("before the parent is killed: %v", err)
+		t.Fatalf("before %q is killed: %v", parent.Ready, err)
 	}
 	conn.Close()
 	defer os.RemoveAll(dir)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	parent.Kill()
 	rtctest.Eventually(t, 20*time.Second, "the homeserver ends with its parent", func() (bool, string) {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
@@ -260,7 +235,6 @@ func TestDiesWithParent(t *testing.T) {
 		conn.Close()
 		return false, "it takes connections at " + address
 	})
-	cmd.Wait()
 }
 
 func TestBinaryFromEnvironment(t *testing.T) {

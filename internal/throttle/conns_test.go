@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/childtest"
 	"github.com/matrixrtc-go/matrixrtc/internal/throttle"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
@@ -431,42 +433,19 @@ func TestOutOfFiles(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("needs sh, to limit the files of a process: run on Unix")
 	}
-	child := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 48 && exec "$0" -test.run '^TestOutOfFilesChild$'`, os.Args[0])
-	child.Env = append(os.Environ(), childEnv+"=1")
-	child.Stderr = os.Stderr
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() {
-		t.Fatal("the child does not speak")
-	}
-	addr := lines.Text()
+	child := childtest.Start(t, childEnv+"=1", "sh", "-c", `ulimit -n 48 && exec "$0" -test.run '^TestOutOfFilesChild$'`, os.Args[0])
 	var all []*peer
 	for range 5 {
 		for range 20 {
-			all = append(all, dial(t, addr, "").say("GET"))
+			all = append(all, dial(t, child.Ready, "").say("GET"))
 		}
-		if status := dial(t, addr, "").get("/"); status != 200 {
+		if status := dial(t, child.Ready, "").get("/"); status != 200 {
 			t.Errorf("an honest client: %d", status)
 		}
 	}
 	all[0].closed()
-	in.Close()
-	if !lines.Scan() || lines.Text() != "files only" {
-		t.Errorf("the child says %q", lines.Text())
-	}
-	_, _ = io.Copy(io.Discard, out)
-	if err := child.Wait(); err != nil {
-		t.Error(err)
+	if said, err := child.End(); !strings.HasPrefix(said, "files only\n") || err != nil {
+		t.Errorf("the child says %q, and ends with %v", said, err)
 	}
 }
 

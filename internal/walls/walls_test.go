@@ -35,7 +35,7 @@ var importers = map[string][]string{
 	"client":              {"cmd/...", "internal/stage", "internal/follow", "e2e/...", "examples/..."},
 	"homeserver":          {"internal/homeservertest", "cmd/...", "internal/stage", "e2e/...", "examples/..."},
 	"archive":             {"cmd/...", "e2e/...", "examples/..."},
-	"rtctest":             {"e2e/...", "internal/pagetest", "internal/homeservertest"},
+	"rtctest":             {"e2e/...", "internal/pagetest", "internal/homeservertest", "internal/childtest"},
 	"internal/pagetest":   {"e2e/..."},
 	"server":              {"cmd/...", "internal/stage", "e2e/..."},
 	"server/auth":         {"server", "cmd/...", "e2e/..."},
@@ -66,7 +66,7 @@ var importers = map[string][]string{
 }
 
 // testsMayAlso lists what the tests of any package may import beyond that.
-var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack", "internal/devstack/devstacktest", "internal/samples", "internal/report"}
+var testsMayAlso = []string{"rtctest", "internal/pagetest", "internal/devstack", "internal/devstack/devstacktest", "internal/childtest", "internal/samples", "internal/report"}
 
 // someTestsMayAlso lists what the tests of one package may import besides: the
 // real part instead of a mock.

@@ -2,14 +2,12 @@ package auth
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/childtest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
 )
 
@@ -25,11 +24,9 @@ func served(s http.Handler) *http.Server {
 	return &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: quietLog()}
 }
 
-// Requests as bytes, one after the other over one connection: how many answers come
-// and with which status. What is smuggled into a request is never another one.
-func TestRawRequests(t *testing.T) {
-	t.Parallel()
-	s := serviceOf(t, nil)
+// listening serves a service until the test ends.
+func listening(t *testing.T, s http.Handler) (addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +35,15 @@ func TestRawRequests(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close(); <-done })
+	return l.Addr().String()
+}
+
+// Requests as bytes, one after the other over one connection: how many answers come
+// and with which status. What is smuggled into a request is never another one.
+func TestRawRequests(t *testing.T) {
+	t.Parallel()
+	s := serviceOf(t, nil)
+	addr := listening(t, s)
 	body := sfuGetBody("tok-ann", "one.example", "")
 	post := func(path, headers, body string) string {
 		return "POST " + path + " HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n" + body
@@ -94,7 +100,7 @@ func TestRawRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.Dial("tcp", l.Addr().String())
+			conn, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,32 +253,14 @@ func TestTenThousandConnections(t *testing.T) {
 		t.Skipf("needs %d open files, and may have %d: ulimit -n 20000", n+2000, most)
 	}
 	s := newTestService(t, &rooms{}, &Options{Rate: Rate{PerSecond: -1}})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := served(s)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() { srv.Close(); <-done })
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestIdleConnectionsChild$", "-test.count", "1")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", idleEnv, l.Addr(), n))
-	var stderr bytes.Buffer
-	child.Stderr = &stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() || lines.Text() != "open" {
-		t.Fatalf("%s %s", lines.Text(), stderr.String())
+	addr := listening(t, s)
+	child := childtest.Start(t, fmt.Sprintf("%s=%s %d", idleEnv, addr, n), os.Args[0], "-test.run", "^TestIdleConnectionsChild$")
+	if child.Ready != "open" {
+		t.Fatalf("%s %s", child.Ready, &child.Log)
 	}
 	client := &http.Client{Timeout: 30 * time.Second}
 	for range 5 {
-		resp, err := client.Post("http://"+l.Addr().String()+"/sfu/get", "application/json", strings.NewReader(sfuGetBody("tok-ann", "one.example", "")))
+		resp, err := client.Post("http://"+addr+"/sfu/get", "application/json", strings.NewReader(sfuGetBody("tok-ann", "one.example", "")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,11 +270,10 @@ func TestTenThousandConnections(t *testing.T) {
 		}
 	}
 	client.CloseIdleConnections()
-	if !lines.Scan() || lines.Text() != fmt.Sprint("ended ", n) {
-		t.Errorf("of %d connections: %s", n, lines.Text())
+	if !child.Lines.Scan() || child.Lines.Text() != fmt.Sprint("ended ", n) {
+		t.Errorf("of %d connections: %s", n, child.Lines.Text())
 	}
-	_, _ = io.Copy(io.Discard, out)
-	if err := child.Wait(); err != nil {
-		t.Errorf("%v: %s", err, stderr.String())
+	if _, err := child.End(); err != nil {
+		t.Errorf("%v: %s", err, &child.Log)
 	}
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/livekit/protocol/livekit"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/childtest"
 	"github.com/matrixrtc-go/matrixrtc/internal/devstack/devstacktest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/auth/jobs"
@@ -127,46 +126,19 @@ type child struct {
 	t   *testing.T
 	env string
 
+	process *childtest.Child // of the test's goroutine
+
 	mu  sync.Mutex
 	url string
-	cmd *exec.Cmd
-	in  io.Closer
 }
 
 func (c *child) start() {
 	c.t.Helper()
-	cmd := exec.CommandContext(c.t.Context(), os.Args[0], "-test.run", "^TestLeaveKilledChild$", "-test.count", "1")
-	cmd.Env = append(os.Environ(), killedEnv+"="+c.env)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "http://") {
-		c.t.Fatalf("the service does not start: %s", lines.Text())
-	}
+	c.process = childtest.Start(c.t, killedEnv+"="+c.env, os.Args[0], "-test.run", "^TestLeaveKilledChild$")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.url, c.cmd, c.in = lines.Text(), cmd, in
-}
-
-// kill ends it with SIGKILL, in the midst of whatever it does.
-func (c *child) kill() {
-	c.mu.Lock()
-	cmd, in := c.cmd, c.in
-	c.cmd = nil
-	c.mu.Unlock()
-	if cmd != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		in.Close()
+	if c.url = c.process.Ready; !strings.HasPrefix(c.url, "http://") {
+		c.t.Fatalf("the service does not start: %s", c.url)
 	}
 }
 
@@ -225,7 +197,6 @@ func killed(t *testing.T, replicas int, where string, open func() (jobs.Store, e
 	for range replicas {
 		c := &child{t: t, env: where + " " + hs.URL}
 		c.start()
-		t.Cleanup(c.kill)
 		all = append(all, c)
 	}
 	const n = 24
@@ -240,7 +211,7 @@ func killed(t *testing.T, replicas int, where string, open func() (jobs.Store, e
 		for i := range most {
 			under.Go(func() { do(i) })
 			if i%4 == 3 {
-				all[i/4%replicas].kill()
+				all[i/4%replicas].process.Kill()
 				all[i/4%replicas].start()
 			}
 			pause(ctx, 10*time.Millisecond)
@@ -260,7 +231,7 @@ func killed(t *testing.T, replicas int, where string, open func() (jobs.Store, e
 		return len(hs.sent) >= n/2, fmt.Sprint(hs.sent)
 	})
 	for _, c := range all {
-		c.kill()
+		c.process.Kill()
 	}
 	hs.mu.Lock()
 	for i := range n {

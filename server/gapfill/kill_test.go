@@ -1,7 +1,6 @@
 package gapfill_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,13 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/matrixrtc-go/matrixrtc/internal/childtest"
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 	"github.com/matrixrtc-go/matrixrtc/server/gapfill"
 )
@@ -58,40 +57,13 @@ func child(url, path string) error {
 	return http.Serve(ln, svc.Handler())
 }
 
-// running is a child.
-type running struct {
-	cmd *exec.Cmd
-	url string
-}
-
-func startChild(t *testing.T, homeserver, path string) running {
+func startChild(t *testing.T, homeserver, path string) *childtest.Child {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	c := childtest.Start(t, childEnv+"="+homeserver+" "+path, os.Args[0])
+	if !strings.HasPrefix(c.Ready, "http://") {
+		t.Fatalf("the child says %q", c.Ready)
 	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), childEnv+"="+homeserver+" "+path)
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "http://") {
-		t.Fatalf("the child says %q, %v", line, err)
-	}
-	return running{cmd, strings.TrimSpace(line)}
-}
-
-func (r running) kill() {
-	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
+	return c
 }
 
 // fate is what was promised about an event.
@@ -119,7 +91,7 @@ func TestKilled(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for ctx.Err() == nil {
-					name, f := talk(ctx, c.url)
+					name, f := talk(ctx, c.Ready)
 					mu.Lock()
 					fates[name] = f
 					mu.Unlock()
@@ -128,11 +100,11 @@ func TestKilled(t *testing.T) {
 		}
 		time.AfterFunc(time.Duration(50+rand.IntN(250))*time.Millisecond, stop)
 		<-ctx.Done()
-		c.kill()
+		c.Kill()
 		wg.Wait()
 	}
 	c := startChild(t, srv.URL, path)
-	defer c.kill()
+	defer c.Kill()
 	rtctest.Eventually(t, 2*time.Minute, "everything that was promised is sent", func() (bool, string) {
 		times := sentTimes(hs)
 		for name, f := range fates {
