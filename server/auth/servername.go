@@ -27,6 +27,9 @@ func parseServerName(s string) (serverName, error) {
 	if s == "" || len(s) > 230 {
 		return bad("want 1 to 230 bytes")
 	}
+	if strings.Contains(s, "://") {
+		return bad("want the name alone, without https://")
+	}
 	n := serverName{name: s, host: s}
 	if rest, ok := strings.CutPrefix(s, "["); ok {
 		host, after, ok := strings.Cut(rest, "]")
@@ -90,6 +93,9 @@ func checkHostname(h string) error {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r == '-':
 			onlyNumbers = false
 		default:
+			if r > '~' {
+				return errors.New("only letters, digits, dots and hyphens may be in a host name; other letters are written as xn--…")
+			}
 			return errors.New("only letters, digits, dots and hyphens may be in a host name")
 		}
 	}

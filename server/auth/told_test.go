@@ -170,3 +170,16 @@ func TestPrivateHomeserverIsTold(t *testing.T) {
 		}
 	}
 }
+
+// What operators write for a server name, and what they are told.
+func TestServerNameHints(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"https://one.example": "without https://", "http://one.example:8448/": "without https://", "bücher.example": "xn--", "one_two.example": "hyphens may be in a host name",
+		"one.example/": "hyphens may be in a host name", "@ann:one.example": "not a port number", "[fe80::1%eth0]": "not an IPv6 address",
+	} {
+		if err := CheckServerName(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
