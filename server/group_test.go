@@ -15,24 +15,31 @@ import (
 	"github.com/matrixrtc-go/matrixrtc/rtctest"
 )
 
-// A request whose body never comes is answered, and its connection ends: nobody can
-// hold a connection by a request that no handler reads.
-func TestBodyThatNobodyReads(t *testing.T) {
-	t.Parallel()
+// grouped serves with a group, until the test ends or the group has.
+func grouped(t *testing.T, h http.Handler) (g *httpGroup, conns *throttle.Conns, addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newHTTPGroup(slog.New(slog.DiscardHandler))
+	g, conns = newHTTPGroup(slog.New(slog.DiscardHandler)), throttle.NewConns(100, nil)
+	g.serve(g.base, l.(*net.TCPListener), conns, h)
+	t.Cleanup(func() { g.shutdown(); g.wait() })
+	return g, conns, l.Addr().String()
+}
+
+// A request whose body never comes is answered, and its connection ends: nobody can
+// hold a connection by a request that no handler reads.
+func TestBodyThatNobodyReads(t *testing.T) {
+	t.Parallel()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /here", func(http.ResponseWriter, *http.Request) {})
-	g.serve(g.base, l.(*net.TCPListener), throttle.NewConns(100, nil), mux)
-	t.Cleanup(func() { g.shutdown(); g.wait() })
+	_, _, addr := grouped(t, mux)
 	for _, request := range []string{
 		"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{", "POST /here HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
 		"GET /here HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
 	} {
-		conn, err := net.Dial("tcp", l.Addr().String())
+		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +61,7 @@ func TestBodyThatNobodyReads(t *testing.T) {
 	// A request that is as it should be keeps its connection for the next one.
 	client := http.Client{Timeout: 30 * time.Second}
 	for range 2 {
-		resp, err := client.Get("http://" + l.Addr().String() + "/here")
+		resp, err := client.Get("http://" + addr + "/here")
 		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatalf("%v, %v", resp, err)
 		}
@@ -66,14 +73,8 @@ func TestBodyThatNobodyReads(t *testing.T) {
 // A client that does not part from a connection that is over has its place no longer.
 func TestSocketThatNobodyCloses(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := newHTTPGroup(slog.New(slog.DiscardHandler))
-	conns := throttle.NewConns(100, nil)
 	over := make(chan error, 1)
-	g.serve(g.base, l.(*net.TCPListener), conns, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, conns, addr := grouped(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			over <- err
@@ -86,8 +87,7 @@ func TestSocketThatNobodyCloses(t *testing.T) {
 		_, err = io.Copy(io.Discard, c)
 		over <- err
 	}))
-	t.Cleanup(func() { g.shutdown(); g.wait() })
-	conn, err := net.Dial("tcp", l.Addr().String())
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,15 +108,9 @@ func TestSocketThatNobodyCloses(t *testing.T) {
 // A connection that has never asked for anything holds up no end.
 func TestEndWithIdleConnections(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := newHTTPGroup(slog.New(slog.DiscardHandler))
-	conns := throttle.NewConns(100, nil)
-	g.serve(g.base, l.(*net.TCPListener), conns, http.NotFoundHandler())
+	g, conns, addr := grouped(t, http.NotFoundHandler())
 	for _, said := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"} {
-		c, err := net.Dial("tcp", l.Addr().String())
+		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,21 +32,24 @@ func startTest(t *testing.T, opts *DendriteOptions) *Homeserver {
 	return ending(t, hs, err)
 }
 
-// ending has a homeserver that was started end with the test.
-func ending(t *testing.T, hs *Homeserver, err error) *Homeserver {
+// ending has a part that was started end with the test.
+func ending[P interface {
+	Close() error
+	Logs() string
+}](t *testing.T, p P, err error) P {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := hs.Close(); err != nil {
+		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("the homeserver's log:\n%s", hs.Logs())
+			t.Logf("its log:\n%s", p.Logs())
 		}
 	})
-	return hs
+	return p
 }
 
 func TestRegister(t *testing.T) {

@@ -9,29 +9,21 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"sync"
 	"time"
 )
 
 // Homeserver is a homeserver that runs as a child of this process.
 type Homeserver struct {
-	name, serverName string
-	dir              *dataDir
-	keyID, keyFile   string
-	command          func(port int) ([]string, error) // program and arguments
-	logger           *slog.Logger
-	client           *http.Client
-	log              *tail
-	front            *front
-
-	mu     sync.Mutex // held by whoever starts or ends the child
-	port   int
-	child  *process
-	closed bool
+	part
+	serverName     string
+	keyID, keyFile string
+	command        func(port int) ([]string, error) // program and arguments
+	client         *http.Client
+	front          *front
+	port           int // guarded by mu
 }
 
 // startHomeserver starts what configure has told how. No name is a default one.
@@ -42,22 +34,17 @@ func startHomeserver(ctx context.Context, kind, serverName string, port int, log
 	if err := checkNameAndPort(serverName, port); err != nil {
 		return nil, err
 	}
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	dir, err := newDataDir("")
-	if err != nil {
+	hs := &Homeserver{serverName: serverName, client: &http.Client{
+		Timeout:   30 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 4}, // no proxy: it is loopback
+	}}
+	if err := hs.prepare(kind, logger, 5*time.Second); err != nil {
 		return nil, err
 	}
-	hs := &Homeserver{
-		name: kind, serverName: serverName, dir: dir, logger: logger,
-		client: &http.Client{
-			Timeout:   30 * time.Second,
-			Transport: &http.Transport{MaxIdleConnsPerHost: 4}, // no proxy: it is loopback
-		},
-		log: newTail(32 << 10),
-	}
-	if err = configure(hs); err == nil {
+	hs.start = func(ctx context.Context) error { return hs.startChild(ctx, hs.port) }
+	hs.ended = hs.client.CloseIdleConnections
+	err := configure(hs)
+	if err == nil {
 		err = hs.startOnPort(ctx, port)
 	}
 	if err != nil {
@@ -106,78 +93,16 @@ func (hs *Homeserver) writeAppServices(files [][]byte) (names []string, err erro
 	return names, nil
 }
 
-// Pid is the process id of the child that runs now or ran last.
-func (hs *Homeserver) Pid() int {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	return hs.child.cmd.Process.Pid
-}
-
-// Done is closed when the child that runs now has ended, wanted or not.
-func (hs *Homeserver) Done() <-chan struct{} {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	return hs.child.done
-}
-
 var accessToken = regexp.MustCompile(`(access_token=)[^&\s"]+`)
-
-// Logs is the end of what the server has written, for error messages.
-func (hs *Homeserver) Logs() string {
-	return accessToken.ReplaceAllString(hs.log.String(), "$1…")
-}
-
-// Kill ends the server the hard way, as a crash would. Its data stays for
-// Restart.
-func (hs *Homeserver) Kill() {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	hs.end(nil, 0)
-}
-
-// Stop ends the server the polite way. Its data stays for Restart.
-func (hs *Homeserver) Stop() {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	hs.end(terminate, 5*time.Second)
-}
-
-// Restart starts the server again, with its data, on its port. If it runs, it
-// is stopped first. ctx bounds the start only.
-func (hs *Homeserver) Restart(ctx context.Context) error {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if hs.closed {
-		return fmt.Errorf("restarting %s: it was closed", hs.name)
-	}
-	hs.end(terminate, 5*time.Second)
-	return hs.start(ctx, hs.port)
-}
 
 // Close ends the server, removes its data and returns when both is done.
 func (hs *Homeserver) Close() error {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if hs.closed {
-		return nil
-	}
-	hs.closed = true
-	hs.end(terminate, 5*time.Second)
-	hs.client.CloseIdleConnections()
-	if hs.front != nil {
-		hs.front.close()
-	}
-	return hs.dir.remove()
-}
-
-// end ends the child if there is one. mu is held.
-func (hs *Homeserver) end(ask func(*exec.Cmd), grace time.Duration) {
-	if hs.child == nil || hs.child.exited() {
-		return
-	}
-	hs.child.stop(ask, grace)
-	hs.client.CloseIdleConnections()
-	hs.logger.Debug("homeserver ended", "server", hs.serverName)
+	return hs.close(terminate, func() {
+		hs.client.CloseIdleConnections()
+		if hs.front != nil {
+			hs.front.close()
+		}
+	})
 }
 
 // startOnPort listens on a port, or on any that is free, and starts the child
@@ -198,7 +123,7 @@ func (hs *Homeserver) startOnPort(ctx context.Context, port int) (err error) {
 			return fmt.Errorf("looking for a free port: %w", err)
 		}
 		hs.front.child.Store(int32(port))
-		if err = hs.start(ctx, port); !errors.Is(err, ErrPortTaken) {
+		if err = hs.startChild(ctx, port); !errors.Is(err, ErrPortTaken) {
 			return err
 		}
 	}
@@ -218,9 +143,8 @@ func freePort() (int, error) {
 	return ln.Addr().(*net.TCPAddr).Port, nil
 }
 
-// start starts the child and waits until it answers. mu is held.
-func (hs *Homeserver) start(ctx context.Context, port int) error {
-	began := time.Now()
+// startChild starts the child and waits until it answers. mu is held.
+func (hs *Homeserver) startChild(ctx context.Context, port int) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
@@ -231,60 +155,30 @@ func (hs *Homeserver) start(ctx context.Context, port int) error {
 	}
 	ln.Close()
 
-	hs.log.reset()
 	argv, err := hs.command(port)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = hs.dir.path, hs.log, hs.log
-	cmd.WaitDelay = time.Second
-	ownGroup(cmd)
 	hs.port = port
-	if hs.child, err = startProcess(cmd); err != nil {
-		return fmt.Errorf("starting %s: %w", hs.name, err)
+	switch err := hs.run(ctx, argv, hs.answers); {
+	case errors.Is(err, ErrPortTaken):
+		return hs.taken(address)
+	case err != nil:
+		return fmt.Errorf("starting %s on %s: %w", hs.name, address, err)
 	}
-	if err := hs.awaitReady(ctx); err != nil {
-		died := hs.child.exited()
-		hs.child.stop(nil, 0)
-		logs := hs.Logs()
-		if died && portTaken(logs) {
-			return hs.taken(address)
-		}
-		if logs == "" {
-			return fmt.Errorf("starting %s on %s: %w; it wrote nothing", hs.name, address, err)
-		}
-		return fmt.Errorf("starting %s on %s: %w; its last words:\n%s", hs.name, address, err, lastLines(logs, 12))
-	}
-	hs.logger.Debug("homeserver started", "server", hs.serverName, "url", hs.URL(), "took", time.Since(began))
 	return nil
 }
 
-// awaitReady asks until the server answers with its own signing key (so that a
-// stranger on the same port is not taken for it) and lists its versions.
-func (hs *Homeserver) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it did not answer within a minute"))
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var keys struct {
-			VerifyKeys map[string]json.RawMessage `json:"verify_keys"`
-		}
-		var versions struct {
-			Versions []string `json:"versions"`
-		}
-		if hs.do(ctx, http.MethodGet, "/_matrix/key/v2/server", nil, &keys) == nil &&
-			keys.VerifyKeys[hs.keyID] != nil &&
-			hs.do(ctx, http.MethodGet, "/_matrix/client/versions", nil, &versions) == nil {
-			return nil
-		}
-		select {
-		case <-hs.child.done:
-			return fmt.Errorf("it ended at once (%s)", hs.child.cmd.ProcessState)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
+// answers asks whether the server answers with its own signing key (so that a stranger
+// on the same port is not taken for it) and lists its versions.
+func (hs *Homeserver) answers(ctx context.Context) bool {
+	var keys struct {
+		VerifyKeys map[string]json.RawMessage `json:"verify_keys"`
 	}
+	var versions struct {
+		Versions []string `json:"versions"`
+	}
+	return hs.do(ctx, http.MethodGet, "/_matrix/key/v2/server", nil, &keys) == nil &&
+		keys.VerifyKeys[hs.keyID] != nil &&
+		hs.do(ctx, http.MethodGet, "/_matrix/client/versions", nil, &versions) == nil
 }

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -44,14 +43,9 @@ type RedisOptions struct {
 
 // Redis is a Redis that runs as a child of this process.
 type Redis struct {
+	part
 	opts   RedisOptions
 	binary string
-	dir    *dataDir
-	log    *tail
-
-	mu     sync.Mutex // held by whoever starts or ends the child
-	child  *process
-	closed bool
 }
 
 // StartRedis starts a Redis on loopback, with its data in a new temporary
@@ -59,27 +53,24 @@ type Redis struct {
 // ends it, and so does the end of this process. The error is ErrNoRedis where
 // none is installed.
 func StartRedis(ctx context.Context, opts *RedisOptions) (*Redis, error) {
-	r := &Redis{log: newTail(32 << 10)}
+	o := RedisOptions{}
 	if opts != nil {
-		r.opts = *opts
+		o = *opts
 	}
-	if r.opts.Port < 0 || r.opts.Port > 65535 {
-		return nil, fmt.Errorf("%d is no port; use 1 to 65535, or 0 for none", r.opts.Port)
+	if o.Port < 0 || o.Port > 65535 {
+		return nil, fmt.Errorf("%d is no port; use 1 to 65535, or 0 for none", o.Port)
 	}
-	if r.opts.Logger == nil {
-		r.opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	var err error
-	if r.binary, err = redisBinary(r.opts.Binary); err != nil {
+	binary, err := redisBinary(o.Binary)
+	if err != nil {
 		return nil, err
 	}
-	if r.dir, err = newDataDir(""); err != nil {
+	r := &Redis{opts: o, binary: binary}
+	if err := r.prepare("Redis", o.Logger, 10*time.Second); err != nil {
 		return nil, err
 	}
+	r.start = r.startChild
 	if err = os.WriteFile(filepath.Join(r.dir.path, "redis.conf"), r.config(), 0o600); err == nil {
-		r.mu.Lock()
-		err = r.start(ctx)
-		r.mu.Unlock()
+		err = r.Restart(ctx)
 	}
 	if err != nil {
 		r.Close()
@@ -140,113 +131,20 @@ func (r *Redis) URL() string {
 
 func (r *Redis) socket() string { return filepath.Join(r.dir.path, "redis.sock") }
 
-// Pid is the process id of the child that runs now or ran last.
-func (r *Redis) Pid() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.child.cmd.Process.Pid
-}
-
-// Done is closed when the child that runs now has ended, wanted or not.
-func (r *Redis) Done() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.child.done
-}
-
-// Logs is the end of what it has written, for error messages.
-func (r *Redis) Logs() string { return r.log.String() }
-
-// Kill ends it the hard way, as a crash would. What was on disk stays for
-// Restart: with AppendOnly everything.
-func (r *Redis) Kill() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.end(nil, 0)
-}
-
-// Stop ends it the polite way. Its data stays for Restart.
-func (r *Redis) Stop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.end(terminate, 10*time.Second)
-}
-
-// Restart starts it again, with its data, at its address. If it runs, it is
-// stopped first. ctx bounds the start only.
-func (r *Redis) Restart(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return errors.New("restarting Redis: it was closed")
-	}
-	r.end(terminate, 10*time.Second)
-	return r.start(ctx)
-}
-
 // Close ends it, removes its data and returns when both is done.
-func (r *Redis) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil
-	}
-	r.closed = true
-	r.end(nil, 0)
-	return r.dir.remove()
-}
+func (r *Redis) Close() error { return r.close(nil, func() {}) }
 
-// end ends the child if there is one. mu is held.
-func (r *Redis) end(ask func(*exec.Cmd), grace time.Duration) {
-	if r.child == nil || r.child.exited() {
-		return
-	}
-	r.child.stop(ask, grace)
-	r.opts.Logger.Debug("Redis ended")
-}
-
-// start starts the child and waits until it answers. mu is held.
-func (r *Redis) start(ctx context.Context) (err error) {
-	r.log.reset()
+// startChild starts the child and waits until it answers, which it does after it has
+// read its data. mu is held.
+func (r *Redis) startChild(ctx context.Context) error {
 	_ = os.Remove(r.socket()) // a killed one leaves it behind
-	cmd := exec.Command(r.binary, "redis.conf")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir.path, r.log, r.log
-	cmd.WaitDelay = time.Second
-	ownGroup(cmd)
-	if r.child, err = startProcess(cmd); err != nil {
+	switch err := r.run(ctx, []string{r.binary, "redis.conf"}, r.ping); {
+	case errors.Is(err, ErrPortTaken):
+		return fmt.Errorf("starting Redis on port %d: %w; end whatever listens there, or choose another port", r.opts.Port, err)
+	case err != nil:
 		return fmt.Errorf("starting Redis: %w", err)
 	}
-	if err := r.awaitReady(ctx); err != nil {
-		died := r.child.exited()
-		r.child.stop(nil, 0)
-		logs := r.Logs()
-		if died && portTaken(strings.ToLower(logs)) {
-			return fmt.Errorf("starting Redis on port %d: %w; end whatever listens there, or choose another port", r.opts.Port, ErrPortTaken)
-		}
-		return fmt.Errorf("starting Redis: %w; its last words:\n%s", err, lastLines(logs, 12))
-	}
-	r.opts.Logger.Debug("Redis started", "pid", r.child.cmd.Process.Pid)
 	return nil
-}
-
-// awaitReady asks until it answers, which it does after it has read its data.
-func (r *Redis) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it did not answer within a minute"))
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if r.ping(ctx) {
-			return nil
-		}
-		select {
-		case <-r.child.done:
-			return fmt.Errorf("it ended at once (%s)", r.child.cmd.ProcessState)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
 }
 
 func (r *Redis) ping(ctx context.Context) bool {

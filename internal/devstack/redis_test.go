@@ -21,18 +21,7 @@ func startTestRedis(t *testing.T, opts *RedisOptions) *Redis {
 	if errors.Is(err, ErrNoRedis) {
 		t.Skip("needs a redis-server: apt-get install redis-server")
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("Redis' log:\n%s", r.Logs())
-		}
-	})
-	return r
+	return ending(t, r, err)
 }
 
 // say sends one command and returns the first line of the answer, or of what
