@@ -211,7 +211,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.public, s.base, s.advertised, s.source = publicL.Addr(), base, media.advertised, media.look(base)
 	s.service = service
 	close(s.ready)
-	s.log.Info("site is up", "public", s.public, "url", base, "admin", s.admin, "media", media.advertised)
+	admin := AdminOff
+	if s.admin != nil {
+		admin = s.admin.String()
+	}
+	s.log.Info("site is up", "public", s.public, "url", base, "admin", admin, "media", media.advertised)
 	greeting, greeted := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { service.Greet(greeting) })

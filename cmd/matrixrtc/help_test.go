@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
 )
 
 var commandNames = []string{"demo", "login", "logout", "sessions", "history", "watch", "join", "room", "serve", "healthcheck", "generate-registration", "version", "completion"}
@@ -103,13 +105,13 @@ func TestDocsConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(doc), "```yaml\n")
-	yaml, _, ok := strings.Cut(rest, "```")
+	text, _, ok := strings.Cut(rest, "```")
 	if !ok {
 		t.Fatal("docs/cli.md shows no configuration")
 	}
 	p := newProgram(t)
 	path := filepath.Join(p.home, "site.yaml")
-	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.env = append(p.env, "MATRIXRTC_ACCOUNT=x", "MATRIXRTC_FRUIT=apple")
@@ -119,6 +121,44 @@ func TestDocsConfiguration(t *testing.T) {
 	}
 	if !strings.Contains(errs, "MATRIXRTC_FRUIT has no effect") || strings.Contains(errs, "MATRIXRTC_ACCOUNT") {
 		t.Errorf("warnings: %s", errs)
+	}
+}
+
+// The compose file that the documentation shows starts the service.
+func TestDocsCompose(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/moving-from-lk-jwt-service.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	var compose struct {
+		Services map[string]struct {
+			Command     []string          `yaml:"command"`
+			Environment map[string]string `yaml:"environment"`
+		} `yaml:"services"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &compose); err != nil {
+		t.Fatal(err)
+	}
+	service, ok := compose.Services["auth-service"]
+	if !ok {
+		t.Fatalf("no service auth-service in %q", text)
+	}
+	p := newProgram(t)
+	for name, value := range service.Environment {
+		if base, ok := strings.CutPrefix(value, "/run/secrets/"); ok {
+			value = filepath.Join(p.home, base)
+			if err := os.WriteFile(value, []byte(strings.Repeat("secret", 6)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.env = append(p.env, name+"="+value)
+	}
+	code, out, errs := p.run(append(service.Command, "--check")...)
+	if code != exitOK || !strings.HasPrefix(out, "The configuration is right") || strings.Contains(errs, "no effect") {
+		t.Errorf("--check ends with %d: %s%s", code, out, errs)
 	}
 }
 
