@@ -93,6 +93,7 @@ type leaves struct {
 	mu      sync.Mutex
 	closed  bool // nothing more is added to workers
 	workers sync.WaitGroup
+	reports map[string]int // of the SFU, that wait for the store, by key
 
 	countMu  sync.Mutex
 	counting bool // somebody does
@@ -189,7 +190,9 @@ func (l *leaves) withdraw(ctx context.Context, room, identity string) error {
 // or when ctx ends; then it is stored later, for the SFU says it once.
 func (l *leaves) happened(ctx context.Context, room, identity string, in leave.Input) {
 	key, done := leaveKey(room, identity), make(chan struct{})
-	if !l.worker(func() { defer close(done); l.insist(key, "", in) }) {
+	l.report(key, 1)
+	if !l.worker(func() { defer close(done); defer l.report(key, -1); l.insist(key, "", in) }) {
+		defer l.report(key, -1)
 		if err := l.apply(ctx, key, "", in); err != nil {
 			l.log.Warn("a participant came or went, and the store of delayed leaves does not answer", "err", err)
 		}
@@ -199,6 +202,25 @@ func (l *leaves) happened(ctx context.Context, room, identity string, in leave.I
 	case <-done:
 	case <-ctx.Done():
 	}
+}
+
+// report counts a report that begins or ends to wait for the store.
+func (l *leaves) report(key string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reports == nil {
+		l.reports = map[string]int{}
+	}
+	if l.reports[key] += n; l.reports[key] == 0 {
+		delete(l.reports, key)
+	}
+}
+
+// reported says whether a report waits for the store.
+func (l *leaves) reported(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reports[key] > 0
 }
 
 // worker runs f beside the others, if there is room.
@@ -234,7 +256,20 @@ func (l *leaves) step(r jobs.Record) {
 	if !ok {
 		return
 	}
-	effects := job.Step(l.rules, leave.Due{}, time.Now(), l.chance())
+	var effects []leave.Effect
+	if job.State == leave.Leaving && !job.Asked {
+		if l.reported(r.Key) {
+			return // it may be back; round comes again
+		}
+		if time.Since(job.At) > lateReport { // the store was away, and others may know more
+			if there, ok := l.look(job).(leave.Present); ok {
+				effects = job.Step(l.rules, there, time.Now(), l.chance())
+			}
+		}
+	}
+	if len(effects) == 0 {
+		effects = job.Step(l.rules, leave.Due{}, time.Now(), l.chance())
+	}
 	if l.write(l.ctx, job, r.Version) == nil {
 		l.perform(job, effects)
 	}

@@ -30,15 +30,24 @@ func (l *leaves) run() {
 // recover has everybody looked for who was connected when a replica ended.
 func (l *leaves) recover() {
 	var keys []string
-	err := l.store.All(l.open, func(r jobs.Record) bool { keys = append(keys, r.Key); return true })
-	if err != nil && l.open.Err() == nil {
-		l.log.Warn("delayed leaves of an earlier run cannot be read; they are looked at when they are due", "err", err)
+	for wait := firstWait; ; wait = min(2*wait, maxWait) {
+		keys = keys[:0]
+		err := l.store.All(l.open, func(r jobs.Record) bool { keys = append(keys, r.Key); return true })
+		if err == nil {
+			break
+		}
+		if wait == firstWait && l.open.Err() == nil {
+			l.log.Warn("delayed leaves of an earlier run cannot be read yet", "err", err)
+		}
+		if !pause(l.open, wait) {
+			return
+		}
 	}
 	for _, key := range keys {
 		if l.open.Err() != nil {
 			return
 		}
-		_ = l.apply(l.ctx, key, "", leave.Recovered{Started: l.fresh}) // else it is looked at when it is due
+		l.insist(key, "", leave.Recovered{Started: l.fresh})
 	}
 }
 

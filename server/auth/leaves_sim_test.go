@@ -62,7 +62,7 @@ func TestLeaveStories(t *testing.T) {
 
 // landing is a change of the store, and by whom.
 type landing struct {
-	at        time.Time
+	at, asked time.Time
 	by        *port
 	job       leave.Job // as it is then, or was, if it is
 	gone      bool
@@ -116,7 +116,7 @@ func newWorld(seed uint64, loud bool) *world {
 		replicas += dice.IntN(3)
 	}
 	for i := range replicas {
-		w.replicas = append(w.replicas, &replica{w: w, n: i})
+		w.replicas = append(w.replicas, &replica{w: w, n: i, ambush: make(chan struct{}, 1)})
 	}
 	for i := range 1 + dice.IntN(4) {
 		w.people = append(w.people, fmt.Sprint("user", i))
@@ -207,18 +207,24 @@ func (w *world) fail(at time.Time, format string, args ...any) {
 	w.wrong = append(w.wrong, fmt.Sprintf("  at %v: ", at.Sub(w.start))+fmt.Sprintf(format, args...))
 }
 
-func (w *world) put(by *port, r jobs.Record) (int64, error) {
+func (w *world) put(by *port, r jobs.Record, asked time.Time) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v, err := w.store.Put(context.Background(), r)
 	if err != nil {
 		return v, err
 	}
-	l := landing{at: time.Now(), by: by}
+	l := landing{at: time.Now(), asked: asked, by: by}
 	if err := json.Unmarshal(r.Data, &l.job); err != nil {
 		return v, err
 	}
 	w.history[l.job.Identity] = append(w.history[l.job.Identity], l)
+	if l.job.Asked || len(w.history[l.job.Identity])%16 == 0 {
+		select {
+		case by.by.ambush <- struct{}{}:
+		default:
+		}
+	}
 	w.note("%s: %s stores %s %s, SID %q, asked %v, next in %v", l.job.Identity, by.name(), l.job.DelayID, l.job.State, l.job.SID, l.job.Asked, time.Until(l.job.At))
 	return v, nil
 }
@@ -254,6 +260,8 @@ type replica struct {
 	gone  weather // when it was not there
 	mu    sync.Mutex
 	now   *running
+	// ambush ends a wait for its death, when it has just stored something.
+	ambush chan struct{}
 }
 
 type running struct {
@@ -294,7 +302,10 @@ func (r *replica) stop(kill bool) {
 	run := r.now
 	r.now = nil
 	r.mu.Unlock()
-	r.w.locked(func() { r.w.note("%s ends, killed: %v", run.name(), kill) })
+	r.w.locked(func() {
+		run.ended = time.Now()
+		r.w.note("%s ends, killed: %v", run.name(), kill)
+	})
 	if kill {
 		close(run.killed)
 		run.leaves.end()
@@ -310,11 +321,15 @@ func (r *replica) script() {
 		return
 	}
 	for range 1 + dice.IntN(4) {
-		wait, away := upTo(dice, w.faults/2), between(dice, 10*time.Millisecond, []time.Duration{time.Second, 20 * time.Second}[dice.IntN(2)])
+		wait, away := upTo(dice, w.faults/2), between(dice, 10*time.Millisecond, []time.Duration{time.Second, 10 * time.Second, 40 * time.Second}[dice.IntN(3)])
 		if time.Since(w.start)+wait+away+6*time.Second > w.faults {
 			return
 		}
-		time.Sleep(wait)
+		select {
+		case <-time.After(wait):
+		case <-r.ambush:
+			time.Sleep(upTo(dice, 10*time.Millisecond))
+		}
 		from := time.Now()
 		r.stop(dice.IntN(3) > 0)
 		if w.own {

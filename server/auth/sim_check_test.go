@@ -14,6 +14,8 @@ func (w *world) check() {
 		w.checkBack(who)
 		w.checkCounts(who)
 		w.checkCalm(who)
+		w.checkPrompt(who)
+		w.checkRecovered(who)
 	}
 	for _, e := range w.hs.events {
 		w.checkExpired(e)
@@ -64,12 +66,13 @@ func (w *world) decided(who string, yield func(before, now landing)) {
 // say so.
 func (w *world) checkSends(who string) {
 	w.decided(who, func(before, now landing) {
-		c := w.sfu.at(who, now.at)
+		w.checkGrace(who, now)
+		c := w.sfu.at(who, now.asked)
 		if c == nil {
 			return
 		}
 		if before.job.State == leave.Connected && before.job.SID == c.sid {
-			w.fail(now.at, "%s of %s is sent, who is known to be there as %s", now.job.DelayID, who, c.sid)
+			w.fail(now.asked, "%s of %s is sent, who is known to be there as %s", now.job.DelayID, who, c.sid)
 		}
 		if c.joined == nil || c.joined.by.dead() {
 			return
@@ -80,10 +83,35 @@ func (w *world) checkSends(who string) {
 				most = soon // in its turn
 			}
 		}
-		if now.at.Sub(c.joined.at) > most && c.joined.by.by.store.clear(now.at.Add(-most), now.at) && now.job.Since.Before(c.joined.at) {
-			w.fail(now.at, "%s of %s is sent, who was said to be there as %s at %v", now.job.DelayID, who, c.sid, c.joined.at.Sub(w.start))
+		if now.asked.Sub(c.joined.at) > most && c.joined.by.by.store.clear(now.asked.Add(-most), now.asked) && w.stored(who, now.job.ID).Before(c.joined.at) {
+			w.fail(now.asked, "%s of %s is sent, who was said to be there as %s at %v", now.job.DelayID, who, c.sid, c.joined.at.Sub(w.start))
 		}
 	})
+}
+
+// stored is when a delegation was stored.
+func (w *world) stored(who, id string) time.Time {
+	for _, l := range w.history[who] {
+		if l.job.ID == id {
+			return l.at
+		}
+	}
+	return time.Time{}
+}
+
+// 1a. Nor is it sent while they connect anew, if that takes less than the time of grace.
+func (w *world) checkGrace(who string, now landing) {
+	conns := w.sfu.all[who]
+	for i := range max(len(conns)-1, 0) {
+		old, c := conns[i], conns[i+1]
+		if !old.active || old.down || c.joined == nil || c.joined.at.Sub(old.end) > leaveGrace-soon/4 {
+			continue
+		}
+		until := c.joined.at.Add(soon)
+		if now.at.After(old.end) && now.at.Before(until) && w.clear(old.end.Add(-recovering), until) && w.stored(who, now.job.ID).Before(old.end) {
+			w.fail(now.at, "%s of %s is sent, who connects anew from %v to %v", now.job.DelayID, who, old.end.Sub(w.start), c.joined.at.Sub(w.start))
+		}
+	}
 }
 
 // 1b. While the participants of an SFU that went down come back nobody is missed.
@@ -132,29 +160,6 @@ func (w *world) checkExpired(e *withheld) {
 	}
 }
 
-// 3. Without faults a leave is sent within the time of grace and a little.
-func (w *world) checkCalm(who string) {
-	if !w.calm {
-		return
-	}
-	conns := w.sfu.all[who]
-	for i, c := range conns {
-		const most = leaveGrace + 2*time.Second
-		if !c.active || c.elsewhere || i+1 < len(conns) && conns[i+1].begin.Sub(c.end) < leaveGrace+soon {
-			continue
-		}
-		for _, e := range w.hs.events {
-			mine := e.who == who && !e.acked.IsZero() && e.acked.Before(c.end.Add(-soon)) && e.withdrawn.IsZero()
-			if !mine || !e.superseded.IsZero() && e.superseded.Before(c.end.Add(leaveGrace+soon)) {
-				continue
-			}
-			if e.over == "" || e.over == "expired" || e.at.After(c.end.Add(most)) {
-				w.fail(c.end, "%s has left, and %s is over (%q) after %v", who, e.id, e.over, e.at.Sub(c.end))
-			}
-		}
-	}
-}
-
 // checkGhosts says whose leave is kept back though the SFU could say that they are gone.
 func (w *world) checkGhosts(quiet time.Time) {
 	for _, who := range w.people {
@@ -193,7 +198,8 @@ func (w *world) checkCounts(who string) {
 		}
 		n := w.seen[l.job.ID]
 		counted[l.job.ID] = true
-		if n == 0 && !l.by.dead() {
+		known := w.settled(l.at, recovering).Add(recovering) // to whom did it
+		if n == 0 && !l.by.dead() && known.Before(l.by.ended) {
 			w.fail(l.at, "%s is over, and not counted", l.job.DelayID)
 		}
 		whole := true
@@ -219,7 +225,14 @@ func (w *world) checkQuestions() {
 	if !w.calm {
 		most += storeTimeout
 	}
+	sent := map[string]time.Time{}
 	for _, q := range w.hs.asked {
+		if at, ok := sent[q.id]; ok && q.action == leave.Restart && q.at.Sub(at) > most {
+			w.fail(q.at, "%s asks for a restart of %s, which was to be sent at %v", q.by, q.delay, at.Sub(w.start))
+		}
+		if q.action == leave.Send {
+			sent[q.id] = q.at
+		}
 		e := w.hs.events[q.delay]
 		list := w.history[e.who]
 		for i, l := range list {

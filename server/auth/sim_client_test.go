@@ -53,7 +53,7 @@ func (c *client) session() {
 	}
 	for !c.ends() && c.dice.IntN(6) > 0 {
 		c.turn()
-		if c.lost() && !c.connect(18*time.Second) {
+		if c.lost() && (c.dice.IntN(5) == 0 || !c.connect(18*time.Second)) {
 			return
 		}
 		if c.over() && !c.delegate() {
@@ -195,8 +195,9 @@ func (s *simSFU) script() {
 			return
 		}
 		time.Sleep(wait)
+		from := time.Now()
 		s.down(dice.IntN(2) == 0)
 		time.Sleep(away)
-		s.w.locked(func() { s.up = true })
+		s.w.locked(func() { s.up, s.gone = true, append(s.gone, stretch{from, time.Now(), refused}) })
 	}
 }

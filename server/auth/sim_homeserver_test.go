@@ -29,6 +29,7 @@ type withheld struct {
 type question struct {
 	at     time.Time
 	by     string
+	id     string // of the delegation
 	delay  string
 	action leave.Action
 }
@@ -70,7 +71,7 @@ func (h *simHomeserver) restart(e *withheld) {
 func (p *port) act(ctx context.Context, job *leave.Job, action leave.Action) error {
 	h := p.w.hs
 	p.w.locked(func() {
-		h.asked = append(h.asked, question{time.Now(), p.name(), job.DelayID, action})
+		h.asked = append(h.asked, question{time.Now(), p.name(), job.ID, job.DelayID, action})
 		p.w.note("%s: %s asks for %s %s", job.Identity, p.name(), action, job.DelayID)
 	})
 	how := h.faults.at(time.Now())

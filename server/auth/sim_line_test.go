@@ -95,7 +95,8 @@ type port struct {
 	w      *world
 	by     *replica
 	life   int
-	killed chan struct{} // closed when it ends
+	killed chan struct{} // closed when it is killed
+	ended  time.Time     // when it was stopped, or killed
 }
 
 func (p *port) dead() bool {
@@ -183,7 +184,8 @@ func (s *storePort) Get(ctx context.Context, key string) (jobs.Record, error) {
 }
 
 func (s *storePort) Put(ctx context.Context, r jobs.Record) (int64, error) {
-	return viaStore(ctx, s, "put "+r.Key, func() (int64, error) { return s.w.put(s.port, r) })
+	asked := time.Now()
+	return viaStore(ctx, s, "put "+r.Key, func() (int64, error) { return s.w.put(s.port, r, asked) })
 }
 
 func (s *storePort) Delete(ctx context.Context, key string, version int64) error {

@@ -40,6 +40,7 @@ type simSFU struct {
 	ask    weather // of questions
 	hook   weather // of reports
 	up     bool
+	gone   weather // when it was not there
 	n      int
 	there  map[string]*conn
 	all    map[string][]*conn // by participant

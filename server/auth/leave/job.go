@@ -63,6 +63,9 @@ type Job struct {
 	// Restart is when the leave is to be restarted next, Check when the SFU is to
 	// be asked next whether the participant is still there; zero: not at all.
 	Restart, Check time.Time
+	// Unsure says that the participant may have left without anybody having heard of it:
+	// the SFU is asked until it answers.
+	Unsure bool
 	// Settling is until when absence means nothing, since the SFU has gone down and
 	// its participants are on their way back; zero: it means something.
 	Settling time.Time

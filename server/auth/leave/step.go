@@ -61,10 +61,9 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		if in.Started {
 			return j.down(r, now)
 		}
-		j.Check = now
-		return j.due(r, now)
+		return j.doubt(r, now)
 	case Joined:
-		j.SID, j.Seen, j.Settling = in.SID, now, time.Time{}
+		j.SID, j.Seen, j.Settling, j.Unsure = in.SID, now, time.Time{}, false
 	case Left:
 		if in.Down && j.is(in.SID) {
 			return j.down(r, now)
@@ -77,15 +76,13 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 			return j.leave(r.Grace, now)
 		}
 		if j.SID == "" { // it may be this one
-			j.Check = now
-			return j.due(r, now)
+			return j.doubt(r, now)
 		}
 	case Present:
 		if in.SID != j.SID && in.Asked.Before(j.Seen) { // another one has come since
-			j.Check = now
-			return j.due(r, now)
+			return j.doubt(r, now)
 		}
-		j.SID, j.Seen, j.Settling = in.SID, now, time.Time{}
+		j.SID, j.Seen, j.Settling, j.Unsure = in.SID, now, time.Time{}, false
 		j.checked(r, now)
 		if !now.Before(j.Restart) {
 			return j.restart(now)
@@ -93,8 +90,7 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		j.wake()
 	case Absent:
 		if in.Asked.Before(j.Seen) { // it has come since
-			j.Check = now
-			return j.due(r, now)
+			return j.doubt(r, now)
 		}
 		if !now.Before(j.Settling) { // it may be about to come back
 			return j.leave(r.Grace, now)
@@ -188,10 +184,16 @@ func (j *Job) due(r Rules, now time.Time) []Effect {
 	return nil
 }
 
+// doubt asks the SFU now, and again until it answers.
+func (j *Job) doubt(r Rules, now time.Time) []Effect {
+	j.Check, j.Unsure = now, true
+	return j.due(r, now)
+}
+
 // down has the leave kept alive while the participants of an SFU that went down come
 // back; then the SFU is asked.
 func (j *Job) down(r Rules, now time.Time) []Effect {
-	j.SID, j.Settling = "", now.Add(r.Back)
+	j.SID, j.Settling, j.Unsure = "", now.Add(r.Back), true
 	j.Check = j.Settling
 	if !j.Settling.After(now) {
 		return j.due(r, now)
@@ -205,7 +207,7 @@ func (j *Job) connect(r Rules, sid string, now time.Time) []Effect {
 	if j.State == Waiting {
 		j.Deadline = now.Add(j.Delay)
 	}
-	j.State, j.SID, j.Seen, j.Tries, j.Settling = Connected, sid, now, 0, time.Time{}
+	j.State, j.SID, j.Seen, j.Tries, j.Settling, j.Unsure = Connected, sid, now, 0, time.Time{}, false
 	j.checked(r, now)
 	return j.restart(now)
 }
@@ -253,6 +255,9 @@ func (j *Job) checked(r Rules, now time.Time) {
 	j.Check = time.Time{}
 	if r.Check > 0 {
 		j.Check = now.Add(r.Check)
+	}
+	if again := now.Add(Lease); j.Unsure && (r.Check == 0 || again.Before(j.Check)) {
+		j.Check = again
 	}
 }
 

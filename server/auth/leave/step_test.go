@@ -226,6 +226,16 @@ func TestStories(t *testing.T) {
 			{6 * m, absent(6 * m), "send", Leaving, 0},
 			{7 * m, Recovered{}, "", Leaving, 0},
 		}},
+		"after a break the SFU is asked until it answers": {18 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 14400 * time.Millisecond},
+			{5 * s, Recovered{}, "look", Connected, 18 * s},
+			{6 * s, Unseen{}, "", Connected, 14400 * time.Millisecond},
+			{14400 * time.Millisecond, Due{}, "restart", Connected, 0},
+			{14400 * time.Millisecond, done(Restart, 14400*time.Millisecond), "", Connected, 21 * s},
+			{21 * s, Due{}, "look", Connected, 32400 * time.Millisecond},
+			{21 * s, absent(21 * s), "send", Leaving, 0},
+		}},
 		"an SFU that has started with us": {h, Rules{Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 48 * m},
