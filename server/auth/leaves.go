@@ -330,10 +330,11 @@ func (l *leaves) uptodate(job *leave.Job, in leave.Input, told time.Time) leave.
 	default:
 		return in
 	}
-	if now := l.look(job); now != (leave.Unseen{}) {
-		return now
+	now := l.look(job)
+	if _, nobody := now.(leave.Unseen); nobody {
+		return in
 	}
-	return in
+	return now
 }
 
 // insist applies an input until the store has taken it.

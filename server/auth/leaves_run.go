@@ -125,17 +125,17 @@ func (l *leaves) perform(job *leave.Job, effects []leave.Effect) {
 }
 
 func (l *leaves) look(job *leave.Job) leave.Input {
+	asked := time.Now()
 	if l.sfu == nil {
-		return leave.Unseen{}
+		return leave.Unseen{Asked: asked}
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, askTimeout)
 	defer cancel()
-	asked := time.Now()
 	sid, there, err := l.sfu.Participant(ctx, job.Room, job.Identity)
 	switch {
 	case err != nil:
 		l.log.Debug("the SFU cannot say whether a participant is there", "room", job.Room, "identity", job.Identity, "err", err)
-		return leave.Unseen{}
+		return leave.Unseen{Asked: asked}
 	case !there:
 		return leave.Absent{Asked: asked}
 	}

@@ -76,6 +76,7 @@ type world struct {
 	start  time.Time
 	faults time.Duration // after start there are none any more
 	calm   bool          // there are none at all
+	lossy  bool          // the store fails now and then, which costs nothing but moments
 	own    bool          // the SFU is embedded: it starts and ends with the replica
 	rules  leave.Rules
 
@@ -88,8 +89,8 @@ type world struct {
 
 	mu      sync.Mutex
 	counts  map[string]uint64
-	history map[string][]landing // by participant
-	seen    map[string]int       // by delegation
+	history map[string][]landing   // by participant
+	seen    map[string][]leave.End // by delegation
 	wrong   []string
 	loud    bool
 	notes   []string
@@ -98,7 +99,7 @@ type world struct {
 func newWorld(seed uint64, loud bool) *world {
 	w := &world{
 		seed: seed, loud: loud, start: time.Now(), store: jobs.Memory(), counts: map[string]uint64{},
-		history: map[string][]landing{}, seen: map[string]int{},
+		history: map[string][]landing{}, seen: map[string][]leave.End{},
 	}
 	dice := w.dice("world")
 	w.calm, w.own = dice.IntN(5) == 0, dice.IntN(4) == 0
@@ -109,11 +110,15 @@ func newWorld(seed uint64, loud bool) *world {
 	}
 	w.hs = &simHomeserver{w: w, events: map[string]*withheld{}}
 	w.sfu = &simSFU{
-		w: w, up: true, there: map[string]*conn{}, all: map[string][]*conn{}, missed: map[string]bool{}, queue: make(chan said, 1000),
+		w: w, up: true, there: map[string]*conn{}, all: map[string][]*conn{}, missed: map[string]bool{},
 	}
-	replicas := 1
+	replicas, nodes := 1, 1
 	if !w.own {
 		replicas += dice.IntN(3)
+		nodes += dice.IntN(2)
+	}
+	for range nodes {
+		w.sfu.queues = append(w.sfu.queues, make(chan said, 1000))
 	}
 	for i := range replicas {
 		w.replicas = append(w.replicas, &replica{w: w, n: i, ambush: make(chan struct{}, 1)})
@@ -121,6 +126,7 @@ func newWorld(seed uint64, loud bool) *world {
 	for i := range 1 + dice.IntN(4) {
 		w.people = append(w.people, fmt.Sprint("user", i))
 	}
+	w.lossy = !w.calm && dice.IntN(4) == 0
 	if !w.calm {
 		if dice.IntN(2) == 0 {
 			w.hs.faults = w.weather("homeserver", 4, refused, deaf, silent, slow, flaky, busy)
@@ -148,7 +154,9 @@ func newWorld(seed uint64, loud bool) *world {
 // time for all that has to come of it.
 func (w *world) play() {
 	ctx, end := context.WithCancel(context.Background())
-	w.going.Go(func() { w.sfu.tell(ctx) })
+	for _, queue := range w.sfu.queues {
+		w.going.Go(func() { w.sfu.tell(ctx, queue) })
+	}
 	for _, r := range w.replicas {
 		r.begin(w.own)
 	}
@@ -287,7 +295,10 @@ func (r *replica) begin(fresh bool) {
 		fresh: fresh, chance: func() float64 { return r.w.dice("chance").Float64() },
 		seen: func(j *leave.Job, why leave.End) {
 			if !p.dead() {
-				r.w.locked(func() { r.w.seen[j.ID]++; r.w.note("%s: %s counts %s as %s", j.Identity, p.name(), j.DelayID, why) })
+				r.w.locked(func() {
+					r.w.seen[j.ID] = append(r.w.seen[j.ID], why)
+					r.w.note("%s: %s counts %s as %s", j.Identity, p.name(), j.DelayID, why)
+				})
 			}
 		},
 	})

@@ -74,8 +74,16 @@ func (w *world) checkSends(who string) {
 		if before.job.State == leave.Connected && before.job.SID == c.sid {
 			w.fail(now.asked, "%s of %s is sent, who is known to be there as %s", now.job.DelayID, who, c.sid)
 		}
+		for _, old := range w.sfu.all[who] {
+			if old.elsewhere && old.sid == before.job.SID && !c.begin.After(old.end) {
+				w.fail(now.asked, "%s of %s is sent, whose connection %s took the place of %s", now.job.DelayID, who, c.sid, old.sid)
+			}
+		}
 		if c.joined == nil || c.joined.by.dead() {
 			return
+		}
+		if len(w.sfu.queues) > 1 && !w.sfu.ask.clear(c.joined.at, now.asked) {
+			return // what comes from another node may seem to be later
 		}
 		most := recovering
 		for _, older := range w.sfu.all[who] {
@@ -104,7 +112,7 @@ func (w *world) checkGrace(who string, now landing) {
 	conns := w.sfu.all[who]
 	for i := range max(len(conns)-1, 0) {
 		old, c := conns[i], conns[i+1]
-		if !old.active || old.down || c.joined == nil || c.joined.at.Sub(old.end) > leaveGrace-soon/4 {
+		if !old.active || old.down || old.sid != now.job.SID || c.joined == nil || c.joined.at.Sub(old.end) > leaveGrace-soon/4 {
 			continue
 		}
 		until := c.joined.at.Add(soon)
@@ -117,15 +125,21 @@ func (w *world) checkGrace(who string, now landing) {
 // 1b. While the participants of an SFU that went down come back nobody is missed.
 func (w *world) checkBack(who string) {
 	w.decided(who, func(before, now landing) {
-		if !before.job.Settling.After(now.at) || before.job.State != leave.Connected {
+		down := before.job.Settling
+		for _, c := range w.sfu.all[who] {
+			if c.down && c.left != nil && c.sid == before.job.SID && !c.left.by.dead() {
+				down = c.left.at.Add(leaveBack - recovering)
+			}
+		}
+		if !down.After(now.at) {
 			return
 		}
 		for _, c := range w.sfu.all[who] {
-			if c.joined != nil && !c.down && !c.end.IsZero() && c.end.After(before.job.Settling.Add(-leaveBack)) {
+			if !c.down && !c.end.IsZero() && c.end.After(down.Add(-leaveBack)) {
 				return // was back, and left again
 			}
 		}
-		w.fail(now.at, "%s of %s is sent, who may still come back to the SFU until %v", now.job.DelayID, who, before.job.Settling.Sub(w.start))
+		w.fail(now.at, "%s of %s is sent, who may still come back to the SFU until %v", now.job.DelayID, who, down.Sub(w.start))
 	})
 }
 
@@ -152,7 +166,7 @@ func (w *world) checkExpired(e *withheld) {
 	if last.job.Deadline.Before(known) {
 		known = last.job.Deadline
 	}
-	if !w.clear(known.Add(-e.delay/20-6*time.Second), e.at) {
+	if !w.clear(known.Add(-e.delay/20-recovering), e.at) {
 		return
 	}
 	if last.job.DelayID == e.id && last.job.State != leave.Leaving && !last.withdrawn {
@@ -196,13 +210,18 @@ func (w *world) checkCounts(who string) {
 		if !l.gone || l.withdrawn {
 			continue
 		}
-		n := w.seen[l.job.ID]
+		n := len(w.seen[l.job.ID])
+		for _, why := range w.seen[l.job.ID] {
+			if e := w.hs.events[l.job.DelayID]; (why == leave.Sent || why == leave.Lost) && (e.over == "" || e.at.After(l.at)) {
+				w.fail(l.at, "%s is %s, and held by the homeserver", l.job.DelayID, why)
+			}
+		}
 		counted[l.job.ID] = true
 		known := w.settled(l.at, recovering).Add(recovering) // to whom did it
 		if n == 0 && !l.by.dead() && known.Before(l.by.ended) {
 			w.fail(l.at, "%s is over, and not counted", l.job.DelayID)
 		}
-		whole := true
+		whole := !w.lossy
 		for _, r := range w.replicas {
 			whole = whole && len(r.store) == 0
 		}
@@ -211,7 +230,7 @@ func (w *world) checkCounts(who string) {
 		}
 	}
 	for _, l := range w.history[who] {
-		if w.seen[l.job.ID] > 0 && !counted[l.job.ID] {
+		if len(w.seen[l.job.ID]) > 0 && !counted[l.job.ID] {
 			w.fail(l.at, "%s is counted, and was not over", l.job.DelayID)
 			counted[l.job.ID] = true
 		}

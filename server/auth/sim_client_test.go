@@ -22,7 +22,7 @@ type client struct {
 // delays of clients; Element Call has 18 s.
 var simDelays = []time.Duration{
 	5 * time.Second, 10 * time.Second, 18 * time.Second, 18 * time.Second, 18 * time.Second, 30 * time.Second,
-	time.Minute, 2 * time.Minute, 10 * time.Minute,
+	time.Minute, time.Minute, 2 * time.Minute, 2 * time.Minute, 10 * time.Minute,
 }
 
 // ends says that the client goes for good: some time after the last fault.
@@ -90,6 +90,9 @@ func (c *client) delegate() bool {
 				e.acked = time.Now()
 				if older != nil {
 					older.superseded = e.acked
+					if c.n%2 == 0 { // it goes with the membership before
+						w.hs.end(older, "cancelled")
+					}
 				}
 				w.note("%s: %s is taken over", c.who, e.id)
 			})

@@ -76,7 +76,8 @@ func (p *port) act(ctx context.Context, job *leave.Job, action leave.Action) err
 	})
 	how := h.faults.at(time.Now())
 	if how == busy {
-		wait := upTo(p.w.dice("busy "+job.DelayID), 30*time.Second)
+		dice := p.w.dice("busy " + job.DelayID)
+		wait := upTo(dice, []time.Duration{5 * time.Second, time.Minute, 10 * time.Minute}[dice.IntN(3)])
 		pause(ctx, 2*time.Millisecond)
 		return &retryError{after: wait, err: errors.New("asked too often")}
 	}

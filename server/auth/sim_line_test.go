@@ -172,7 +172,11 @@ type storePort struct {
 const storeTimeout = 2 * time.Second
 
 func viaStore[T any](ctx context.Context, s *storePort, name string, do func() (T, error)) (T, error) {
-	v, err := carry(ctx, s.port, name, s.by.store.at(time.Now()), storeTimeout, do)
+	how := s.by.store.at(time.Now())
+	if how == fine && s.w.lossy {
+		how = []fault{refused, deaf, fine}[min(s.w.dice("lossy "+name).IntN(20), 2)]
+	}
+	v, err := carry(ctx, s.port, name, how, storeTimeout, do)
 	if errors.Is(err, errCut) {
 		err = fmt.Errorf("%w: %w", jobs.ErrStore, err)
 	}

@@ -83,7 +83,13 @@ func (w *world) checkPrompt(who string) {
 			continue
 		}
 		l, ok := w.at(who, c.left.at)
-		limit := w.settled(c.left.at, prompt).Add(prompt)
+		most := prompt
+		for _, r := range w.replicas {
+			if len(r.gone) > 0 {
+				most = prompt + leave.Lease // it may have been killed as it asked
+			}
+		}
+		limit := w.settled(c.left.at, most).Add(most)
 		if !ok || l.job.State != leave.Connected || l.job.SID != c.sid || !w.sfu.away(who, c.end, limit) {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 type conn struct {
 	who, sid   string
 	begin, end time.Time // of the SFU's knowledge; end is zero while it lasts
+	node       int       // of the SFU, that it is on
 	active     bool      // the SFU has said that it is there
 	elsewhere  bool      // it ended because there is another one
 	down       bool      // it ended because the SFU goes down
@@ -34,7 +35,7 @@ type said struct {
 	in   leave.Input
 }
 
-// simSFU is an SFU with one room.
+// simSFU is an SFU with one room. Each of its nodes says for itself what happens.
 type simSFU struct {
 	w      *world
 	ask    weather // of questions
@@ -44,8 +45,8 @@ type simSFU struct {
 	n      int
 	there  map[string]*conn
 	all    map[string][]*conn // by participant
-	queue  chan said
-	missed map[string]bool // participants of whom a report got lost
+	queues []chan said        // of its nodes
+	missed map[string]bool    // participants of whom a report got lost
 }
 
 // errDown: a client cannot connect.
@@ -84,7 +85,7 @@ func (s *simSFU) connect(who string, active bool) (*conn, error) {
 		return nil, errDown
 	}
 	s.n++
-	c := &conn{who: who, sid: fmt.Sprint("S", s.n), begin: time.Now()}
+	c := &conn{who: who, sid: fmt.Sprint("S", s.n), begin: time.Now(), node: s.n % len(s.queues)}
 	if old := s.there[who]; old != nil {
 		s.drop(old, leave.Left{SID: old.sid, Elsewhere: true})
 	}
@@ -92,7 +93,8 @@ func (s *simSFU) connect(who string, active bool) (*conn, error) {
 	s.all[who] = append(s.all[who], c)
 	w.note("%s connects as %s", who, c.sid)
 	w.mu.Unlock()
-	time.Sleep(between(w.dice("handshake "+who), 20*time.Millisecond, 300*time.Millisecond))
+	dice := w.dice("handshake " + who)
+	time.Sleep(between(dice, 20*time.Millisecond, []time.Duration{300 * time.Millisecond, 300 * time.Millisecond, 3 * time.Second}[dice.IntN(3)]))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.there[who] != c {
@@ -132,7 +134,7 @@ func (s *simSFU) drop(c *conn, in leave.Input) {
 // say is called with the lock.
 func (s *simSFU) say(c *conn, in leave.Input) {
 	s.n++
-	s.queue <- said{fmt.Sprint("R", s.n), c, time.Now(), in}
+	s.queues[c.node] <- said{fmt.Sprint("R", s.n), c, time.Now(), in}
 }
 
 // down ends the SFU and all connections. An SFU that crashes says nothing, and what it
@@ -142,9 +144,11 @@ func (s *simSFU) down(crash bool) {
 	defer s.w.mu.Unlock()
 	s.up = false
 	s.w.note("the SFU goes down, crash: %v", crash)
-	for crash && len(s.queue) > 0 {
-		r := <-s.queue
-		s.missed[r.conn.who] = true
+	for _, queue := range s.queues {
+		for crash && len(queue) > 0 {
+			r := <-queue
+			s.missed[r.conn.who] = true
+		}
 	}
 	for _, who := range s.w.people {
 		c := s.there[who]
@@ -161,13 +165,13 @@ func (s *simSFU) down(crash bool) {
 // tell reports in order, as LiveKit does for a room: it tries each report five times
 // over 15 s, drops those that are 30 s old before their turn, and takes a report for told
 // when a replica says so.
-func (s *simSFU) tell(ctx context.Context) {
+func (s *simSFU) tell(ctx context.Context, queue chan said) {
 	for {
 		var r said
 		select {
 		case <-ctx.Done():
 			return
-		case r = <-s.queue:
+		case r = <-queue:
 		}
 		ok := false
 		for try := 0; !ok && try < 5 && (try > 0 || time.Since(r.at) < 30*time.Second); try++ {

@@ -63,8 +63,8 @@ type Job struct {
 	// Restart is when the leave is to be restarted next, Check when the SFU is to
 	// be asked next whether the participant is still there; zero: not at all.
 	Restart, Check time.Time
-	// Unsure says that the participant may have left without anybody having heard of it:
-	// the SFU is asked until it answers.
+	// Unsure says that what was heard of the participant may not be the last. Connected,
+	// the SFU is asked until it answers; Leaving, once before the leave is sent.
 	Unsure bool
 	// Settling is until when absence means nothing, since the SFU has gone down and
 	// its participants are on their way back; zero: it means something.
@@ -177,7 +177,7 @@ type (
 		Asked time.Time
 	}
 	Absent struct{ Asked time.Time }
-	Unseen struct{}
+	Unseen struct{ Asked time.Time }
 	// Done: the homeserver has done what it was asked at that time. For Send that
 	// includes that it had nothing to send any more.
 	Done struct {

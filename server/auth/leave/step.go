@@ -63,12 +63,20 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		}
 		return j.doubt(r, now)
 	case Joined:
+		other := j.SID != "" && in.SID != j.SID
 		j.SID, j.Seen, j.Settling, j.Unsure = in.SID, now, time.Time{}, false
-	case Left:
-		if in.Down && j.is(in.SID) {
-			return j.down(r, now)
+		if other { // nobody has said that the one before has ended: it may be the later one
+			return j.doubt(r, now)
 		}
-		if !in.Elsewhere && j.is(in.SID) {
+	case Left:
+		switch {
+		case !j.is(in.SID):
+		case in.Down:
+			return j.down(r, now)
+		case in.Elsewhere:
+			j.SID = "" // the other's, of which more will be heard
+		default:
+			j.Unsure = j.Unsure || j.SID == "" // it may be another one
 			return j.leave(r.Grace, now)
 		}
 	case Aborted:
@@ -92,7 +100,7 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		if in.Asked.Before(j.Seen) { // it has come since
 			return j.doubt(r, now)
 		}
-		if !now.Before(j.Settling) { // it may be about to come back
+		if j.Unsure = false; !now.Before(j.Settling) { // it may be about to come back
 			return j.leave(r.Grace, now)
 		}
 		j.Check = j.Settling
@@ -141,17 +149,24 @@ func (j *Job) leaving(r Rules, in Input, now time.Time, chance float64) []Effect
 		if !now.Before(j.Deadline) && j.Tries > 0 {
 			return j.end(GivenUp)
 		}
-		j.Asked = true
-		j.At = now.Add(Lease)
-		return []Effect{Ask{Send}}
+		return j.send(now)
 	case Joined:
-		if !j.Asked { // back in time
-			return j.connect(r, in.SID, now)
+		if !j.Asked && (in.SID == "" || in.SID != j.SID) { // back in time
+			effects := j.connect(r, in.SID, now)
+			j.Unsure = true // it may be the earlier one
+			j.checked(r, now)
+			j.wake()
+			return effects
 		}
 	case Present:
 		if !j.Asked && in.SID != "" && in.SID != j.SID && !in.Asked.Before(j.Seen) {
 			return j.connect(r, in.SID, now)
 		}
+		return j.sure(r, in.Asked, now)
+	case Absent:
+		return j.sure(r, in.Asked, now)
+	case Unseen:
+		return j.sure(r, in.Asked, now)
 	case Done:
 		if in.Action == Send {
 			return j.end(Sent)
@@ -278,9 +293,27 @@ func (j *Job) leave(grace time.Duration, now time.Time) []Effect {
 		j.At = now.Add(grace)
 		return nil
 	}
-	j.Asked = true
+	return j.send(now)
+}
+
+// send has the leave sent, when the SFU has been asked if that is in doubt.
+func (j *Job) send(now time.Time) []Effect {
 	j.At = now.Add(Lease)
+	if j.Unsure {
+		return []Effect{Look{}}
+	}
+	j.Asked = true
 	return []Effect{Ask{Send}}
+}
+
+// sure has the leave sent that was in doubt: the participant is not there in another
+// way, as far as anybody could tell when the SFU was asked after the time of grace.
+func (j *Job) sure(r Rules, asked, now time.Time) []Effect {
+	if !j.Unsure || asked.Before(j.Seen.Add(r.Grace)) {
+		return nil
+	}
+	j.Unsure = false
+	return j.send(now)
 }
 
 func (j *Job) end(why End) []Effect {

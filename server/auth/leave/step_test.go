@@ -108,6 +108,14 @@ func TestStories(t *testing.T) {
 			{4 * s, Left{SID: "B"}, "", Connected, 0},
 			{5 * s, Aborted{"C"}, "send", Leaving, 0},
 		}},
+		"of two connections the SFU says which is there": {h, Rules{}, []step{
+			{0, Joined{"B"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{s, Joined{"A"}, "look", Connected, 16 * s},
+			{s, Present{"B", start.Add(s)}, "", Connected, 48 * m},
+			{2 * s, Left{SID: "B", Elsewhere: true}, "", Connected, 48 * m},
+			{3 * s, Joined{"C"}, "", Connected, 48 * m},
+		}},
 		"an unknown connection that was aborted is looked for": {h, Rules{}, []step{
 			{0, Present{}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 0},
@@ -116,7 +124,8 @@ func TestStories(t *testing.T) {
 		}},
 		"an unknown connection has left": {h, Rules{}, []step{
 			{0, Present{}, "restart", Connected, 0},
-			{s, Left{SID: "A"}, "send", Leaving, 0},
+			{s, Left{SID: "A"}, "look", Leaving, 16 * s},
+			{s, absent(s), "send", Leaving, 0},
 		}},
 		"it came while the SFU was asked for it": {h, Rules{}, []step{
 			{0, Due{}, "look", Waiting, 15 * s},
@@ -129,7 +138,7 @@ func TestStories(t *testing.T) {
 		"an answer from before another connection came": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 48 * m},
-			{3 * s, Joined{"B"}, "", Connected, 48 * m},
+			{3 * s, Joined{"B"}, "look", Connected, 18 * s},
 			{4 * s, Present{"A", start.Add(2 * s)}, "look", Connected, 19 * s},
 			{4 * s, Present{"B", start.Add(4 * s)}, "", Connected, 48 * m},
 			{5 * s, Left{SID: "B"}, "send", Leaving, 0},
@@ -145,6 +154,29 @@ func TestStories(t *testing.T) {
 			{0, done(Restart, 0), "", Connected, 0},
 			{5 * m, Left{SID: "A"}, "", Leaving, 5*m + 2*s},
 			{5*m + s, Joined{"B"}, "restart", Connected, 5*m + 16*s},
+		}},
+		"a report from before comes late": {h, Rules{Grace: 2 * s}, []step{
+			{0, Joined{"B"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{m, Joined{"A"}, "look", Connected, 0},
+			{m, Left{SID: "A"}, "", Leaving, m + 2*s},
+			{m, absent(m), "", Leaving, m + 2*s},
+			{m + 2*s, Due{}, "look", Leaving, m + 17*s},
+			{m + 2*s, Present{"B", start.Add(m + 2*s)}, "restart", Connected, 0},
+			{m + 3*s, Left{SID: "B"}, "", Leaving, m + 5*s},
+			{m + 4*s, Joined{"A"}, "restart", Connected, m + 19*s},
+			{m + 4*s, done(Restart, m+4*s), "", Connected, m + 19*s},
+			{m + 19*s, Due{}, "look", Connected, 0},
+			{m + 19*s, absent(m + 19*s), "", Leaving, m + 21*s},
+			{m + 21*s, Due{}, "send", Leaving, 0},
+		}},
+		"nobody can tell whether a report came late": {h, Rules{Grace: 2 * s}, []step{
+			{0, Joined{"B"}, "restart", Connected, 0},
+			{s, Joined{"A"}, "look", Connected, 0},
+			{s, Left{SID: "A"}, "", Leaving, 3 * s},
+			{s, Unseen{start.Add(s)}, "", Leaving, 3 * s},
+			{3 * s, Due{}, "look", Leaving, 18 * s},
+			{4 * s, Unseen{start.Add(3 * s)}, "send", Leaving, 19 * s},
 		}},
 		"back too late": {h, Rules{Grace: 2 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
