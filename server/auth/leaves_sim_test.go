@@ -339,7 +339,7 @@ func (r *replica) script() {
 		select {
 		case <-time.After(wait):
 		case <-r.ambush:
-			time.Sleep(upTo(dice, 10*time.Millisecond))
+			time.Sleep(upTo(dice, 5*time.Millisecond))
 		}
 		from := time.Now()
 		r.stop(dice.IntN(3) > 0)

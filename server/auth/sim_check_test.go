@@ -75,7 +75,7 @@ func (w *world) checkSends(who string) {
 			w.fail(now.asked, "%s of %s is sent, who is known to be there as %s", now.job.DelayID, who, c.sid)
 		}
 		for _, old := range w.sfu.all[who] {
-			if old.elsewhere && old.sid == before.job.SID && !c.begin.After(old.end) {
+			if old != c && old.elsewhere && old.sid == before.job.SID && !c.begin.After(old.end) {
 				w.fail(now.asked, "%s of %s is sent, whose connection %s took the place of %s", now.job.DelayID, who, c.sid, old.sid)
 			}
 		}

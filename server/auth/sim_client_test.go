@@ -83,6 +83,10 @@ func (c *client) delegate() bool {
 	e := w.hs.schedule(c.who, fmt.Sprintf("%s-d%d", c.who, c.n), simDelays[c.dice.IntN(len(simDelays))])
 	older := c.leave
 	c.leave = e
+	if older != nil && c.n%3 == 0 { // it goes with the membership before
+		w.locked(func() { w.hs.end(older, "cancelled") })
+		time.Sleep(upTo(c.dice, time.Second))
+	}
 	for range 30 {
 		err := w.delegateTo(c.who, e)
 		if err == nil {
@@ -90,7 +94,7 @@ func (c *client) delegate() bool {
 				e.acked = time.Now()
 				if older != nil {
 					older.superseded = e.acked
-					if c.n%2 == 0 { // it goes with the membership before
+					if c.n%3 == 1 {
 						w.hs.end(older, "cancelled")
 					}
 				}

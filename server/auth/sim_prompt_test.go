@@ -109,7 +109,7 @@ func (w *world) checkRecovered(who string) {
 	for _, r := range w.replicas {
 		for _, g := range r.gone {
 			most := prompt + leave.Lease // if the SFU cannot be asked at once
-			if w.own {
+			if w.own || len(w.sfu.gone) > 0 {
 				most += leaveBack
 			}
 			limit := w.settled(g.to, most).Add(most)
