@@ -114,13 +114,19 @@ var (
 	protocols = "docs/protocol.md"
 )
 
-// TestRulings: every ruling that code, tests and pages cite stands in
+// TestRulings: every ruling that code, tests and pages cite is stated, once, in
 // docs/protocol.md, and that page is cited by ruling, not by section number.
 func TestRulings(t *testing.T) {
 	t.Parallel()
 	stated := map[string]bool{}
-	for _, r := range ruling.FindAllString(read(t, protocols), -1) {
-		stated[r] = true
+	for line := range strings.Lines(read(t, protocols)) {
+		rest, ok := strings.CutPrefix(line, "**")
+		if r := ruling.FindString(rest); ok && r != "" && strings.HasPrefix(rest, r+"**") {
+			if stated[r] {
+				t.Errorf("%s states %s twice", protocols, r)
+			}
+			stated[r] = true
+		}
 	}
 	for path, text := range files(t, ".go", ".txt", ".md", ".js") {
 		if path == protocols || strings.HasPrefix(path, "internal/walls/") {
