@@ -30,7 +30,7 @@ const storiesEnv = "MATRIXRTC_LEAVES_STORIES"
 // must hold all the same.
 func TestLeaveStories(t *testing.T) {
 	t.Parallel()
-	first, n := uint64(1), uint64(300)
+	first, n := uint64(1), uint64(200)
 	if *leavesSeed != 0 {
 		first, n = *leavesSeed, 1
 	} else if text := os.Getenv(storiesEnv); text != "" {
@@ -45,7 +45,7 @@ func TestLeaveStories(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
 			w = newWorld(seed, *leavesSeed != 0)
 			w.play()
-			w.check()
+			w.locked(w.check)
 		})
 		if len(w.wrong) > 0 {
 			wrong = append(wrong, seed)
@@ -173,7 +173,7 @@ func (w *world) play() {
 	scripts.Wait()
 	quiet := time.Now()
 	time.Sleep(2*time.Minute + w.longest())
-	w.checkGhosts(quiet)
+	w.locked(func() { w.checkGhosts(quiet) })
 	// Who starts looks for everybody, also for those of whom the SFU could say nothing.
 	for _, r := range w.replicas {
 		r.stop(false)
@@ -181,7 +181,7 @@ func (w *world) play() {
 	}
 	time.Sleep(2 * time.Minute)
 	synctest.Wait()
-	w.checkStore()
+	w.locked(w.checkStore)
 	for _, r := range w.replicas {
 		r.stop(false)
 	}
@@ -191,6 +191,8 @@ func (w *world) play() {
 
 // longest is the longest delay.
 func (w *world) longest() (d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, e := range w.hs.events {
 		d = max(d, e.delay)
 	}
