@@ -1,10 +1,8 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +20,7 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	t.Parallel()
 	r := devstacktest.Redis(t, &devstack.RedisOptions{AppendOnly: true})
 	s := newSite()
-	tooLate := &lateLog{Handler: slog.DiscardHandler, who: map[string]bool{}}
+	late := func() int { return s.over(leave.Late) }
 	var lines []*devstacktest.Line
 	var replicas []*leaves
 	for range 2 {
@@ -32,8 +30,7 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { store.Close() })
-		l := startLeaves(&leaves{store: store, sfu: s, act: s.act, log: slog.New(tooLate), seen: s.end})
-		lines, replicas = append(lines, w), append(replicas, l)
+		lines, replicas = append(lines, w), append(replicas, s.look(store, leave.Rules{}))
 	}
 	const n = 60
 	who := func(i int) string { return fmt.Sprint("user", i) }
@@ -80,7 +77,7 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			}
 			return true
 		})
-		return connected+tooLate.count() >= n, fmt.Sprint(connected, tooLate.count(), err)
+		return connected+late() >= n, fmt.Sprint(connected, late(), err)
 	})
 	// Restarts are due all the time. If the store is away for longer than a fifth of
 	// the delay, as on a machine that is very busy, a leave can be late; then the
@@ -120,14 +117,9 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 	}
 	coming.Wait()
 	rtctest.Eventually(t, 90*time.Second, "every leave is sent and forgotten", func() (bool, string) {
-		left, lost := 0, 0
-		for i := range n {
-			if s.sent(fmt.Sprint("d", i)) == 0 && !tooLate.has(who(i)) {
-				lost++
-			}
-		}
+		left, lost := 0, s.lost(n)
 		err := replicas[1].store.All(t.Context(), func(jobs.Record) bool { left++; return true })
-		return err == nil && lost == 0 && left == 0, fmt.Sprintf("%d neither sent nor late, %d late, %d left, %v", lost, tooLate.count(), left, err)
+		return err == nil && lost == 0 && left == 0, fmt.Sprintf("%d neither sent nor late, %d late, %d left, %v", lost, late(), left, err)
 	})
 	for _, l := range replicas {
 		l.close()
@@ -137,49 +129,9 @@ func TestLeaveRedisKilledAndCut(t *testing.T) {
 			t.Errorf("d%d sent %d times", i, times)
 		}
 	}
-	if late := tooLate.count(); late > n/2 {
+	if late := late(); late > n/2 {
 		t.Errorf("%d of %d leaves were late", late, n)
 	} else if late > 0 {
 		t.Logf("%d leaves were late", late)
 	}
-}
-
-// lateLog is a log that notes whose leaves were late.
-type lateLog struct {
-	slog.Handler
-	mu  sync.Mutex
-	who map[string]bool
-}
-
-func (h *lateLog) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h *lateLog) Handle(_ context.Context, r slog.Record) error {
-	var identity, why string
-	r.Attrs(func(a slog.Attr) bool {
-		switch a.Key {
-		case "identity":
-			identity = a.Value.String()
-		case "why":
-			why = a.Value.String()
-		}
-		return true
-	})
-	if why == string(leave.Late) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.who[identity] = true
-	}
-	return nil
-}
-
-func (h *lateLog) has(identity string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.who[identity]
-}
-
-func (h *lateLog) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.who)
 }

@@ -27,12 +27,12 @@ type site struct {
 	wanted map[string]int // how often each was sent
 	fail   func(n int) error
 	n      int
-	took   time.Duration // how long the homeserver takes
-	ended  map[leave.End]int
+	took   time.Duration                 // how long the homeserver takes
+	ended  map[leave.End]map[string]bool // delayed events, by why
 }
 
 func newSite() *site {
-	return &site{start: time.Now(), there: map[string]string{}, wanted: map[string]int{}, ended: map[leave.End]int{}}
+	return &site{start: time.Now(), there: map[string]string{}, wanted: map[string]int{}, ended: map[leave.End]map[string]bool{}}
 }
 
 func (s *site) Participant(_ context.Context, room, identity string) (string, bool, error) {
@@ -78,17 +78,33 @@ func (s *site) sent(delayID string) int {
 	return s.wanted[delayID]
 }
 
-func (s *site) end(_ *leave.Job, why leave.End) {
+func (s *site) end(job *leave.Job, why leave.End) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended[why]++
+	if s.ended[why] == nil {
+		s.ended[why] = map[string]bool{}
+	}
+	s.ended[why][job.DelayID] = true
 }
 
 // over is how many ended for a reason.
 func (s *site) over(why leave.End) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended[why]
+	return len(s.ended[why])
+}
+
+// lost is how many of d0 to d(n-1) were neither sent nor late: those the homeserver
+// sends.
+func (s *site) lost(n int) (lost int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range n {
+		if id := fmt.Sprint("d", i); s.wanted[id] == 0 && !s.ended[leave.Late][id] {
+			lost++
+		}
+	}
+	return lost
 }
 
 func (s *site) failing(f func(n int) error) {
