@@ -159,7 +159,7 @@ func (l *leaves) ask(job *leave.Job, action leave.Action) leave.Input {
 		return leave.Gone{}
 	}
 	log.Warn("the homeserver could not be asked", "err", err)
-	failed := leave.Failed{Action: action}
+	failed := leave.Failed{Action: action, Asked: job.Pending}
 	if again, ok := errors.AsType[*retryError](err); ok {
 		failed.RetryAfter, failed.Unanswered = again.after, again.unanswered
 	}

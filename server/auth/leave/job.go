@@ -190,6 +190,8 @@ type (
 	Failed struct {
 		Action     Action
 		RetryAfter time.Duration
+		// Asked is the Job's Pending when it was asked; zero: the last question is meant.
+		Asked time.Time
 		// Unanswered says that it may have done it.
 		Unanswered bool
 	}

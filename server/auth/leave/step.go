@@ -1,7 +1,6 @@
 package leave
 
 import (
-	"math"
 	"time"
 )
 
@@ -115,30 +114,15 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		}
 		j.wake()
 	case Done:
-		if in.Action != Restart {
-			return nil
+		if in.Action == Restart {
+			j.restarted(in.Asked)
 		}
-		j.Tries, j.Pending, j.Unanswered = 0, time.Time{}, time.Time{}
-		// By the homeserver's clock the delay began after the question.
-		if end := in.Asked.Add(j.Delay); end.After(j.Deadline) {
-			j.Deadline = end
-		}
-		j.Restart = in.Asked.Add(max(j.Delay*8/10, minRestart))
-		j.wake()
 	case Gone:
 		return j.end(Lost)
 	case Failed:
-		if in.Action != Restart {
-			return nil
+		if in.Action == Restart {
+			j.failed(in, now, chance)
 		}
-		j.Tries++
-		if in.Unanswered {
-			j.Unanswered = j.Pending
-		}
-		j.Pending = time.Time{}
-		// Whatever the homeserver asks for, one try is made while it can help.
-		j.Restart = j.inTime(now.Add(max(j.retry(chance), in.RetryAfter)), now)
-		j.wake()
 	}
 	return nil
 }
@@ -227,63 +211,6 @@ func (j *Job) connect(r Rules, sid string, now time.Time) []Effect {
 	return j.restart(now)
 }
 
-func (j *Job) restart(now time.Time) []Effect {
-	if !now.Before(j.over()) {
-		return j.end(Late)
-	}
-	// If there is no answer: who asked may have ended before it came. Asking twice
-	// does no harm.
-	if !j.Pending.IsZero() {
-		j.Unanswered = j.Pending
-	}
-	j.Pending = now
-	j.Restart = j.inTime(now.Add(Lease), now)
-	j.wake()
-	return []Effect{Ask{Restart}}
-}
-
-// inTime is when to restart next: at a time, or before, as long as it can help.
-func (j *Job) inTime(next, now time.Time) time.Time {
-	end := j.Deadline
-	if !now.Before(end) {
-		end = j.over()
-	}
-	if last := end.Add(-j.Delay / 20); next.After(last) && now.Before(last) {
-		return last
-	}
-	return earliest(next, end)
-}
-
-// over is from when on the homeserver has sent the leave for certain.
-func (j *Job) over() time.Time {
-	end := j.Deadline
-	for _, asked := range []time.Time{j.Unanswered, j.Pending} {
-		if !asked.IsZero() && asked.Add(j.Delay).After(end) {
-			end = asked.Add(j.Delay)
-		}
-	}
-	return end
-}
-
-// checked sets the time of the next check.
-func (j *Job) checked(r Rules, now time.Time) {
-	j.Check = time.Time{}
-	if r.Check > 0 {
-		j.Check = now.Add(r.Check)
-	}
-	if again := now.Add(Lease); j.Unsure && (r.Check == 0 || again.Before(j.Check)) {
-		j.Check = again
-	}
-}
-
-// wake sets At to what comes next while connected.
-func (j *Job) wake() {
-	j.At = earliest(j.Restart, j.over())
-	if !j.Check.IsZero() {
-		j.At = earliest(j.At, j.Check)
-	}
-}
-
 // leave begins to send the leave, after a time of grace.
 func (j *Job) leave(grace time.Duration, now time.Time) []Effect {
 	left := min(max(j.over().Sub(now), MinSend+grace), MaxSend)
@@ -323,13 +250,6 @@ func (j *Job) end(why End) []Effect {
 
 // is reports whether a connection is the one that is known.
 func (j *Job) is(sid string) bool { return sid == "" || j.SID == "" || sid == j.SID }
-
-// retry is how long to wait after Tries failures: a second and half as much more
-// each time, up to a minute, spread by half to both sides.
-func (j *Job) retry(chance float64) time.Duration {
-	d := math.Min(float64(firstRetry)*math.Pow(1.5, float64(max(j.Tries-1, 0))), float64(maxRetry))
-	return time.Duration(d * (0.5 + chance))
-}
 
 func earliest(a, b time.Time) time.Time {
 	if a.Before(b) {

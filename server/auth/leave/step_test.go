@@ -77,7 +77,7 @@ func TestStories(t *testing.T) {
 		}},
 		"who asked for a restart ends before the answer": {8 * s, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 7600 * time.Millisecond},
-			{7600 * time.Millisecond, Due{}, "restart", Connected, 8 * s},
+			{7600 * time.Millisecond, Due{}, "restart", Connected, 15200 * time.Millisecond},
 			{7700 * time.Millisecond, done(Restart, 7600*time.Millisecond), "", Connected, 14 * s},
 		}},
 		"looks come less and less often, and end": {20 * s, Rules{}, []step{
@@ -214,7 +214,7 @@ func TestStories(t *testing.T) {
 			{s, Failed{Action: Restart}, "", Connected, 2500 * time.Millisecond},
 			{2500 * time.Millisecond, Due{}, "restart", Connected, 0},
 			{3 * s, Failed{Action: Restart, RetryAfter: h}, "", Connected, 9500 * time.Millisecond},
-			{9500 * time.Millisecond, Due{}, "restart", Connected, 10 * s},
+			{9500 * time.Millisecond, Due{}, "restart", Connected, 19 * s},
 			{9600 * time.Millisecond, Failed{Action: Restart}, "", Connected, 10 * s},
 			{10 * s, Due{}, "end late", Ended, 0},
 		}},
@@ -230,6 +230,15 @@ func TestStories(t *testing.T) {
 			{15 * s, Due{}, "restart", Connected, 0},
 			{15 * s, Failed{Action: Restart, RetryAfter: h}, "", Connected, 19500 * time.Millisecond},
 			{20 * s, Due{}, "end late", Ended, 0},
+		}},
+		"of two questions the answers count for their own": {10 * s, Rules{}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 8 * s},
+			{9400 * time.Millisecond, Due{}, "restart", Connected, 9500 * time.Millisecond},
+			{9500 * time.Millisecond, Due{}, "restart", Connected, 0},
+			{9600 * time.Millisecond, Failed{Action: Restart, Asked: start.Add(9400 * time.Millisecond)}, "", Connected, 10600 * time.Millisecond},
+			{9700 * time.Millisecond, Failed{Action: Restart, Asked: start.Add(9500 * time.Millisecond)}, "", Connected, 10 * s},
+			{10 * s, Due{}, "end late", Ended, 0},
 		}},
 		"an answer that never came is asked for again": {h, Rules{}, []step{
 			{0, Joined{"A"}, "restart", Connected, 15 * s},
