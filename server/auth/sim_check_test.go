@@ -131,7 +131,14 @@ func (w *world) checkBack(who string) {
 				down = c.left.at.Add(leaveBack - recovering)
 			}
 		}
-		if !down.After(now.at) {
+		for _, g := range w.replicas[0].gone {
+			for _, c := range w.sfu.all[who] {
+				if w.own && c.down && c.sid == before.job.SID && !c.end.Before(g.from) && !c.end.After(g.to) {
+					down = g.to.Add(leaveBack)
+				}
+			}
+		}
+		if !down.After(now.at) || now.at.Before(down.Add(-leaveBack)) {
 			return
 		}
 		for _, c := range w.sfu.all[who] {
@@ -253,6 +260,9 @@ func (w *world) checkQuestions() {
 			sent[q.id] = q.at
 		}
 		e := w.hs.events[q.delay]
+		if !e.withdrawn.IsZero() && q.at.Sub(e.withdrawn) > most {
+			w.fail(q.at, "%s asks for %s %s, which was withdrawn at %v", q.by, q.action, q.delay, e.withdrawn.Sub(w.start))
+		}
 		list := w.history[e.who]
 		for i, l := range list {
 			other := l.gone && l.job.DelayID == q.delay || !l.gone && l.job.DelayID != q.delay && i > 0 && list[i-1].job.DelayID == q.delay

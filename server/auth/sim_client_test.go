@@ -53,7 +53,7 @@ func (c *client) session() {
 	}
 	for !c.ends() && c.dice.IntN(6) > 0 {
 		c.turn()
-		if c.lost() && (c.dice.IntN(5) == 0 || !c.connect(18*time.Second)) {
+		if c.lost() && (c.dice.IntN(3) == 0 || !c.connect(18*time.Second)) {
 			return
 		}
 		if c.over() && !c.delegate() {
@@ -141,6 +141,9 @@ func (c *client) turn() {
 		c.connect(5 * time.Second)
 	case 2: // fails once to connect anew
 		_, _ = c.w.sfu.connect(c.who, false)
+		if c.dice.IntN(4) == 0 {
+			return // and gives up, perhaps
+		}
 		time.Sleep(upTo(c.dice, 500*time.Millisecond))
 		c.connect(5 * time.Second)
 	case 3: // is away for a while

@@ -20,6 +20,7 @@ type withheld struct {
 	over string
 	at   time.Time // when that was
 
+	refused bool // it was asked to come back later
 	// What the client knows of its delegation.
 	acked, superseded time.Time
 	withdrawn         time.Time // when that was asked for first
@@ -38,6 +39,8 @@ type question struct {
 type simHomeserver struct {
 	w      *world
 	faults weather
+	// moody asks to come back later, now and then, but not twice in a row.
+	moody  bool
 	events map[string]*withheld
 	asked  []question
 }
@@ -75,8 +78,14 @@ func (p *port) act(ctx context.Context, job *leave.Job, action leave.Action) err
 		p.w.note("%s: %s asks for %s %s", job.Identity, p.name(), action, job.DelayID)
 	})
 	how := h.faults.at(time.Now())
+	dice := p.w.dice("busy " + job.DelayID)
+	p.w.locked(func() {
+		e := h.events[job.DelayID]
+		if e.refused = how == fine && h.moody && action == leave.Restart && !e.refused && dice.IntN(3) == 0; e.refused {
+			how = busy
+		}
+	})
 	if how == busy {
-		dice := p.w.dice("busy " + job.DelayID)
 		wait := upTo(dice, []time.Duration{5 * time.Second, time.Minute, 10 * time.Minute}[dice.IntN(3)])
 		pause(ctx, 2*time.Millisecond)
 		return &retryError{after: wait, err: errors.New("asked too often")}

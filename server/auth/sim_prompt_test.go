@@ -75,7 +75,7 @@ const prompt = leaveGrace + recovering + 2*time.Second
 // 3. With a homeserver that answers, a leave is sent soon after the SFU has said that
 // somebody has left, and the faults are over.
 func (w *world) checkPrompt(who string) {
-	if len(w.hs.faults) > 0 {
+	if len(w.hs.faults) > 0 || w.hs.moody {
 		return
 	}
 	for _, c := range w.sfu.all[who] {
@@ -103,7 +103,7 @@ func (w *world) checkPrompt(who string) {
 // 3a. Whoever was missed while a replica was not there is missed soon after it has
 // started; those of an SFU that started with it may take some time to come back.
 func (w *world) checkRecovered(who string) {
-	if len(w.hs.faults) > 0 {
+	if len(w.hs.faults) > 0 || w.hs.moody {
 		return
 	}
 	for _, r := range w.replicas {
