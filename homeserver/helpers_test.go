@@ -57,7 +57,7 @@ func (s *syncing) all() []element {
 
 func (s *syncing) await(t *testing.T, what string, ok func([]element) bool) {
 	t.Helper()
-	rtctest.Eventually(t, 20*time.Second, what, func() (bool, string) {
+	rtctest.Eventually(t, 40*time.Second, what, func() (bool, string) {
 		seen := s.all()
 		return ok(seen), describe(seen)
 	})
