@@ -229,7 +229,7 @@ func (w *world) put(by *port, r jobs.Record, asked time.Time) (int64, error) {
 		return v, err
 	}
 	w.history[l.job.Identity] = append(w.history[l.job.Identity], l)
-	if l.job.Asked || len(w.history[l.job.Identity])%16 == 0 {
+	if l.job.Asked || len(w.history[l.job.Identity])%16 == 0 || l.job.Pending.Equal(asked) && l.job.Delay >= time.Minute {
 		select {
 		case by.by.ambush <- struct{}{}:
 		default:

@@ -142,6 +142,11 @@ func (j *Job) leaving(r Rules, in Input, now time.Time, chance float64) []Effect
 			j.wake()
 			return effects
 		}
+	case Left:
+		if in.Down && !j.Asked && j.is(in.SID) { // that is why it was missed
+			j.State, j.Tries = Connected, 0
+			return j.down(r, now)
+		}
 	case Present:
 		if !j.Asked && in.SID != "" && in.SID != j.SID && !in.Asked.Before(j.Seen) {
 			return j.connect(r, in.SID, now)

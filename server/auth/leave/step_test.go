@@ -307,6 +307,14 @@ func TestStories(t *testing.T) {
 			{25 * s, Due{}, "look", Connected, 0},
 			{25 * s, absent(25 * s), "send", Leaving, 0},
 		}},
+		"the SFU says only after it was asked that it went down": {h, Rules{Grace: s, Back: 20 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{5 * s, Recovered{}, "look", Connected, 0},
+			{5 * s, absent(5 * s), "", Leaving, 6 * s},
+			{5500 * time.Millisecond, Left{SID: "A", Down: true}, "restart", Connected, 0},
+			{6 * s, done(Restart, 6*s), "", Connected, 25500 * time.Millisecond},
+			{25500 * time.Millisecond, Due{}, "look", Connected, 0},
+		}},
 		"another connection ends with the SFU": {h, Rules{Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 48 * m},
