@@ -90,9 +90,13 @@ func behindSwitch(t *testing.T, d matrixrtc.Dialect, alice, bob *client.Room, co
 		t.Error(err)
 	}
 	changes.await(t, "bob sees alice leave", "joined", "left", "joined", "left")
-	t.Logf("%s: left after %v", d.Name(), time.Since(left).Round(time.Millisecond))
-	if got := cord.requests()[before:]; !slices.Equal(got, []string{"fire"}) {
-		t.Errorf("to leave alice asked for %q, after %q", got, cord.requests()[:before])
+	took = time.Since(left)
+	t.Logf("%s: left after %v", d.Name(), took.Round(time.Millisecond))
+	asked := cord.requests()
+	// A homeserver that takes longer than a second for that is told by a state event, too.
+	slow := took > time.Second && slices.Equal(asked[before:], []string{"fire", "state"})
+	if got := asked[before:]; !slices.Equal(got, []string{"fire"}) && !slow {
+		t.Errorf("to leave alice asked for %q, after %q", got, asked[:before])
 	}
 }
 
