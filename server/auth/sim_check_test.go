@@ -131,7 +131,7 @@ func (w *world) checkBack(who string) {
 				continue
 			}
 			if c.left != nil && !c.left.by.dead() && c.left.by.by.store.clear(c.left.at, now.at) {
-				from, until = c.left.at.Add(recovering), c.left.at.Add(leaveBack)
+				from, until = c.left.at.Add(soon), c.left.at.Add(leaveBack)
 				if last, _ := w.at(who, c.left.at.Add(soon)); last.job.SID == "" && before.job.SID == c.sid {
 					return // that it came was stored after that it went, while nobody could tell
 				}
