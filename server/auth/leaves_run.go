@@ -13,7 +13,11 @@ import (
 func (l *leaves) run() {
 	defer close(l.done)
 	defer l.workers.Wait()
-	l.worker(l.recover)
+	if l.fresh {
+		l.recover() // before anybody is looked for and not found
+	} else {
+		l.worker(l.recover)
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

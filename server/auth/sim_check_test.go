@@ -180,7 +180,11 @@ func (w *world) checkExpired(e *withheld) {
 	if last.job.Deadline.Before(known) {
 		known = last.job.Deadline
 	}
-	if !w.clear(known.Add(-e.delay/20-recovering), e.at) {
+	within := e.delay / 20
+	if w.hs.moody { // the last try may be refused
+		within = e.delay / 2
+	}
+	if !w.clear(known.Add(-within-recovering), e.at) {
 		return
 	}
 	if last.job.DelayID == e.id && last.job.State != leave.Leaving && !last.withdrawn {

@@ -20,7 +20,7 @@ type withheld struct {
 	over string
 	at   time.Time // when that was
 
-	refused bool // it was asked to come back later
+	refused int // how long ago a replica was asked to come back later, in questions
 	// What the client knows of its delegation.
 	acked, superseded time.Time
 	withdrawn         time.Time // when that was asked for first
@@ -39,7 +39,7 @@ type question struct {
 type simHomeserver struct {
 	w      *world
 	faults weather
-	// moody asks to come back later, now and then, but not twice in a row.
+	// moody asks to come back later, now and then, but not soon again.
 	moody  bool
 	events map[string]*withheld
 	asked  []question
@@ -81,8 +81,8 @@ func (p *port) act(ctx context.Context, job *leave.Job, action leave.Action) err
 	dice := p.w.dice("busy " + job.DelayID)
 	p.w.locked(func() {
 		e := h.events[job.DelayID]
-		if e.refused = how == fine && h.moody && action == leave.Restart && !e.refused && dice.IntN(3) == 0; e.refused {
-			how = busy
+		if e.refused++; how == fine && h.moody && action == leave.Restart && e.refused > 3 && dice.IntN(2) == 0 {
+			e.refused, how = 0, busy
 		}
 	})
 	if how == busy {

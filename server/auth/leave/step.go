@@ -69,7 +69,7 @@ func (j *Job) connected(r Rules, in Input, now time.Time, chance float64) []Effe
 		}
 	case Left:
 		switch {
-		case !j.is(in.SID):
+		case !j.is(in.SID), j.SID == "" && now.Before(j.Settling): // one from before
 		case in.Down:
 			return j.down(r, now)
 		case in.Elsewhere:

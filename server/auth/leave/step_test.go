@@ -315,6 +315,14 @@ func TestStories(t *testing.T) {
 			{6 * s, done(Restart, 6*s), "", Connected, 25500 * time.Millisecond},
 			{25500 * time.Millisecond, Due{}, "look", Connected, 0},
 		}},
+		"what ended before the SFU went down is heard of later": {h, Rules{Back: 20 * s}, []step{
+			{0, Joined{"A"}, "restart", Connected, 0},
+			{0, done(Restart, 0), "", Connected, 48 * m},
+			{5 * s, Left{SID: "A", Down: true}, "restart", Connected, 0},
+			{5 * s, done(Restart, 5*s), "", Connected, 25 * s},
+			{6 * s, Left{SID: "Z"}, "", Connected, 25 * s},
+			{7 * s, Joined{"B"}, "", Connected, 25 * s},
+		}},
 		"another connection ends with the SFU": {h, Rules{Back: 20 * s}, []step{
 			{0, Joined{"A"}, "restart", Connected, 0},
 			{0, done(Restart, 0), "", Connected, 48 * m},
