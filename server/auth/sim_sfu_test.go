@@ -29,6 +29,7 @@ type told struct {
 
 // said is what the SFU says.
 type said struct {
+	run  int // of the SFU
 	id   string
 	conn *conn
 	at   time.Time
@@ -41,6 +42,7 @@ type simSFU struct {
 	ask    weather // of questions
 	hook   weather // of reports
 	up     bool
+	run    int     // how often it has crashed
 	gone   weather // when it was not there
 	n      int
 	there  map[string]*conn
@@ -134,7 +136,7 @@ func (s *simSFU) drop(c *conn, in leave.Input) {
 // say is called with the lock.
 func (s *simSFU) say(c *conn, in leave.Input) {
 	s.n++
-	s.queues[c.node] <- said{fmt.Sprint("R", s.n), c, time.Now(), in}
+	s.queues[c.node] <- said{s.run, fmt.Sprint("R", s.n), c, time.Now(), in}
 }
 
 // down ends the SFU and all connections. An SFU that crashes says nothing, and what it
@@ -142,7 +144,9 @@ func (s *simSFU) say(c *conn, in leave.Input) {
 func (s *simSFU) down(crash bool) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	s.up = false
+	if s.up = false; crash {
+		s.run++
+	}
 	s.w.note("the SFU goes down, crash: %v", crash)
 	for _, queue := range s.queues {
 		for crash && len(queue) > 0 {
@@ -177,6 +181,10 @@ func (s *simSFU) tell(ctx context.Context, queue chan said) {
 		for try := 0; !ok && try < 5 && (try > 0 || time.Since(r.at) < 30*time.Second); try++ {
 			if try > 0 && !pause(ctx, time.Second<<(try-1)) {
 				return
+			}
+			dead := false
+			if s.w.locked(func() { dead = r.run != s.run }); dead {
+				break
 			}
 			ok = s.post(r)
 		}
