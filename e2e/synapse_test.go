@@ -44,7 +44,9 @@ func TestSwitch(t *testing.T) {
 }
 
 func behindSwitch(t *testing.T, d matrixrtc.Dialect, alice, bob *client.Room, cord *cord) {
-	const delay, grace = 5 * time.Second, 5 * time.Second
+	// A quarter of the delay is what the leave may take to be answered before it is said in
+	// another way: a homeserver that many tests keep busy takes seconds.
+	const delay, grace = 20 * time.Second, 5 * time.Second
 	changes := follow(bob)
 	own := follow(alice)
 	call, err := alice.Join(t.Context(), &client.JoinOptions{Dialect: d, NoMedia: true, Delay: delay})
@@ -90,13 +92,9 @@ func behindSwitch(t *testing.T, d matrixrtc.Dialect, alice, bob *client.Room, co
 		t.Error(err)
 	}
 	changes.await(t, "bob sees alice leave", "joined", "left", "joined", "left")
-	took = time.Since(left)
-	t.Logf("%s: left after %v", d.Name(), took.Round(time.Millisecond))
-	asked := cord.requests()
-	// A homeserver that takes longer than a second for that is told by a state event, too.
-	slow := took > time.Second && slices.Equal(asked[before:], []string{"fire", "state"})
-	if got := asked[before:]; !slices.Equal(got, []string{"fire"}) && !slow {
-		t.Errorf("to leave alice asked for %q, after %q", got, asked[:before])
+	t.Logf("%s: left after %v", d.Name(), time.Since(left).Round(time.Millisecond))
+	if got := cord.requests()[before:]; !slices.Equal(got, []string{"fire"}) {
+		t.Errorf("to leave alice asked for %q, after %q", got, cord.requests()[:before])
 	}
 }
 

@@ -94,7 +94,7 @@ func partitioned(t *testing.T, r *devstack.Redis, fault devstacktest.Fault) {
 	rtctest.Eventually(t, 60*time.Second, "every leave is restarted", func() (bool, string) {
 		connected, all, err := count()
 		late := s.over(leave.Late)
-		return connected+late >= n, fmt.Sprint(connected, " of ", all, " late ", late, err)
+		return connected+late == n, fmt.Sprint(connected, " of ", all, " late ", late, err)
 	})
 	during(func(i int) {
 		s.sit(who(i), "")
